@@ -1,0 +1,114 @@
+// Counter-based random numbers: the value at (seed, stream, index) is a pure function of the three, so any thread can
+// draw any number in any order. Philox4x32-10, J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+// SC 2011, section 3.3. Only + - * / and sqrt below: the same bits on every machine.
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstdint>
+
+#include "base/view.hpp"
+
+namespace deltarule {
+
+// One stream for each use, so that adding a draw here never shifts the numbers there.
+enum class Stream : std::uint32_t { initialize = 1, shuffle = 2 };
+
+using Philox = std::array<std::uint32_t, 4>;
+
+inline Philox philox(Philox counter, std::uint64_t seed) {
+    auto key0 = static_cast<std::uint32_t>(seed);
+    auto key1 = static_cast<std::uint32_t>(seed >> 32);
+    for (int round = 0; round < 10; ++round) {
+        const std::uint64_t product0 = std::uint64_t{0xD2511F53U} * counter[0];
+        const std::uint64_t product1 = std::uint64_t{0xCD9E8D57U} * counter[2];
+        counter = {static_cast<std::uint32_t>(product1 >> 32) ^ counter[1] ^ key0, static_cast<std::uint32_t>(product1),
+                   static_cast<std::uint32_t>(product0 >> 32) ^ counter[3] ^ key1, static_cast<std::uint32_t>(product0)};
+        key0 += 0x9E3779B9U; // the golden ratio
+        key1 += 0xBB67AE85U; // sqrt(3) - 1
+    }
+    return counter;
+}
+
+class Random {
+  public:
+    Random(std::uint64_t seed, Stream stream, std::uint64_t substream)
+        : seed_(seed), stream_(static_cast<std::uint32_t>(stream)), substream_(substream) {}
+
+    std::uint32_t bits32() {
+        if (used_ == 4) {
+            block_ = philox({block_index_++, stream_, static_cast<std::uint32_t>(substream_), static_cast<std::uint32_t>(substream_ >> 32)}, seed_);
+            used_ = 0;
+        }
+        return block_[used_++];
+    }
+    std::uint64_t bits64() {
+        const std::uint64_t high = bits32();
+        return high << 32 | bits32();
+    }
+    double uniform() { return static_cast<double>(bits64() >> 11) * 0x1p-53; } // in [0, 1)
+
+    // In [0, bound): the high part of a product (D. Lemire, 2019), without rejection; the bias is below bound / 2^64,
+    // or below 2^-16 for a small bound.
+    std::uint64_t below(std::uint64_t bound) {
+        if (bound <= 0x10000) return bits32() * bound >> 32;
+        __extension__ using Wide = unsigned __int128;
+        return static_cast<std::uint64_t>(static_cast<Wide>(bits64()) * bound >> 64);
+    }
+
+    // Standard normal: the polar method, G. Marsaglia and T. A. Bray, SIAM Review 6 (1964) 260.
+    double normal() {
+        if (has_spare_) {
+            has_spare_ = false;
+            return spare_;
+        }
+        for (;;) {
+            const double u = 2 * uniform() - 1;
+            const double v = 2 * uniform() - 1;
+            const double s = u * u + v * v;
+            if (s >= 1 || s == 0) continue;
+            const double factor = std::sqrt(-2 * logarithm(s) / s);
+            spare_ = v * factor;
+            has_spare_ = true;
+            return u * factor;
+        }
+    }
+
+  private:
+    // log x for 0 < x < 1 from log((1+t)/(1-t)) = 2(t + t^3/3 + t^5/5 + …): the C library's last bit differs between machines.
+    static double logarithm(double x) {
+        int exponent = 0;
+        double mantissa = std::frexp(x, &exponent); // exact
+        if (mantissa < 0.70710678118654752) {
+            mantissa *= 2;
+            --exponent;
+        }
+        const double t = (mantissa - 1) / (mantissa + 1);
+        const double t2 = t * t;
+        double sum = 0;
+        for (int odd = 23; odd >= 1; odd -= 2) sum = sum * t2 + 1.0 / odd;
+        return 2 * t * sum + exponent * 0.69314718055994531;
+    }
+
+    std::uint64_t seed_;
+    std::uint32_t stream_;
+    std::uint64_t substream_;
+    Philox block_{};
+    std::uint32_t block_index_ = 0;
+    unsigned used_ = 4;
+    bool has_spare_ = false;
+    double spare_ = 0;
+};
+
+// A uniformly random order of 0 … size-1, from the Fisher-Yates shuffle.
+inline void shuffle(VectorView<std::int64_t> order, Random random) {
+    for (Index i = 0; i < order.size; ++i) order[i] = i;
+    for (Index i = order.size - 1; i > 0; --i) {
+        const auto j = static_cast<Index>(random.below(static_cast<std::uint64_t>(i) + 1));
+        const std::int64_t kept = order[i];
+        order[i] = order[j];
+        order[j] = kept;
+    }
+}
+
+} // namespace deltarule

@@ -1,0 +1,53 @@
+// NumPy arrays as views. Nothing is converted here: an array of the wrong type or layout is refused, since the copy that
+// pybind11 would make of it silently would take the results with it.
+#pragma once
+
+#include <string>
+
+#include "base/buffer.hpp"
+#include "base/require.hpp"
+#include "bindings/pybind.hpp"
+
+namespace deltarule {
+
+template <class T> using Array = py::array_t<T, py::array::c_style>;
+
+inline std::string shape_of(const py::array& array) { return py::str(array.attr("shape")); }
+
+// A C-contiguous, aligned array of exactly this element type, with so many dimensions.
+template <class T> py::array checked(const py::handle& object, const char* name, int dimensions) {
+    if (!py::isinstance<py::array>(object)) throw py::type_error(std::string(name) + " must be a NumPy array, got " + std::string(py::str(py::type::of(object).attr("__name__"))));
+    auto array = py::reinterpret_borrow<py::array>(object);
+    if (!py::dtype::of<T>().is(array.dtype()) && !py::dtype::of<T>().equal(array.dtype()))
+        throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(array.dtype())) + ", expected " + std::string(py::str(py::dtype::of<T>())));
+    require(array.ndim() == dimensions, name, " has shape ", shape_of(array), ", expected ", dimensions, " dimensions");
+    require((array.flags() & py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_) != 0 && (array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) != 0, name,
+            " must be C-contiguous and aligned");
+    return array;
+}
+
+template <class T> VectorView<const T> vector_view(const py::handle& object, const char* name) {
+    const py::array array = checked<T>(object, name, 1);
+    return {static_cast<const T*>(array.data()), array.shape(0)};
+}
+
+template <class T> MatrixView<const T> matrix_view(const py::handle& object, const char* name) {
+    const py::array array = checked<T>(object, name, 2);
+    return {static_cast<const T*>(array.data()), array.shape(0), array.shape(1)};
+}
+
+// To be written to: parameters, gradients, the state of an optimizer.
+template <class T> VectorView<T> writable_vector(const py::handle& object, const char* name) {
+    py::array array = checked<T>(object, name, 1);
+    require(array.writeable(), name, " is read-only");
+    return {static_cast<T*>(array.mutable_data()), array.shape(0)};
+}
+
+// An array that owns a buffer of the core: zeroed, aligned to a panel.
+template <class T> py::array_t<T> array_of(Buffer<T> buffer) {
+    auto* const owner = new Buffer<T>(std::move(buffer));
+    const py::capsule capsule(owner, [](void* pointer) { delete static_cast<Buffer<T>*>(pointer); });
+    return py::array_t<T>({owner->size()}, {static_cast<py::ssize_t>(sizeof(T))}, owner->data(), capsule);
+}
+
+} // namespace deltarule

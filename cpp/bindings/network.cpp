@@ -1,0 +1,287 @@
+#include "bindings/network.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "bindings/spec.hpp"
+#include "network/initialize.hpp"
+#include "training/evaluate.hpp"
+
+namespace deltarule {
+
+template <class T> NetworkBinding<T>::NetworkBinding(const py::dict& spec) : model(read_spec(spec), selected_table()) {}
+
+template <class T> NetworkBinding<T>::Changing::Changing(NetworkBinding& network, const char* doing) : network_(network) {
+    const std::lock_guard lock(network_.mutex_);
+    if (network_.busy_)
+        throw std::runtime_error(std::string(doing) + " while a fit runs on the same network: wait for it to end, or train a copy (copy.deepcopy(network))");
+    network_.busy_ = true;
+    network_.owner_ = std::this_thread::get_id();
+}
+
+template <class T> NetworkBinding<T>::Changing::~Changing() {
+    const std::lock_guard lock(network_.mutex_);
+    network_.busy_ = false;
+}
+
+template <class T> void NetworkBinding<T>::require_readable(const char* doing) const {
+    const std::lock_guard lock(mutex_);
+    if (busy_ && owner_ != std::this_thread::get_id())
+        throw std::runtime_error(std::string(doing) + " while another thread trains the network: wait for the fit to end, or use a copy made before it");
+}
+
+template <class T> VectorView<T> NetworkBinding<T>::parameters(const py::handle& array) const {
+    const VectorView<T> view = writable_vector<T>(array, "parameters");
+    require(view.size == model.size(), "parameters has ", view.size, " elements, expected ", model.size());
+    return view;
+}
+
+bool Interrupt::operator()() {
+    const py::gil_scoped_acquire acquire;
+    if (raised_) return true;
+    if (PyErr_CheckSignals() == 0) return false;
+    raised_ = std::make_exception_ptr(py::error_already_set());
+    return true;
+}
+
+template <class T> Loss<T> read_loss(const Kernels<T>& kernels, const py::object& loss) {
+    Loss<T> result;
+    if (py::isinstance<py::tuple>(loss)) {
+        const auto pair = py::reinterpret_borrow<py::tuple>(loss);
+        result.kernel = &find_loss(kernels, pair[0].cast<std::string>());
+        result.parameter = pair[1].cast<T>();
+        return result;
+    }
+    // Runs with the lock taken back; its result is copied out, whatever the caller does with it later.
+    result.custom = [loss](MatrixView<const T> output, const Batch& batch, MatrixView<T> gradient) {
+        const py::gil_scoped_acquire acquire;
+        py::array_t<std::int64_t> samples(batch.count);
+        for (Index row = 0; row < batch.count; ++row) samples.mutable_data()[row] = batch.sample(row);
+        py::array_t<T> copy({output.rows, output.columns});
+        std::copy_n(output.data, output.rows * output.columns, copy.mutable_data());
+        const py::tuple answer = loss(copy, samples);
+        const MatrixView<const T> of_output = matrix_view<T>(answer[1], "the gradient of the loss");
+        require(of_output.rows == gradient.rows && of_output.columns == gradient.columns, "the gradient of the loss has shape (", of_output.rows, ", ", of_output.columns,
+                "), expected that of the output, (", gradient.rows, ", ", gradient.columns, ")");
+        std::copy_n(of_output.data, gradient.rows * gradient.columns, gradient.data);
+        return answer[0].cast<double>();
+    };
+    return result;
+}
+
+template <class T> Samples<T> read_samples(const Model<T>& model, const Loss<T>& loss, const py::object& inputs, const py::object& targets, const py::object& weights) {
+    Samples<T> samples;
+    samples.inputs = matrix_view<T>(inputs, "X");
+    require(samples.inputs.rows >= 1, "X is empty");
+    require(samples.inputs.columns == model.inputs(), "X has ", samples.inputs.columns, " features, the network takes ", model.inputs());
+    if (!weights.is_none()) {
+        const VectorView<const T> view = vector_view<T>(weights, "sample_weight");
+        require(view.size == samples.size(), "sample_weight has ", view.size, " elements, X has ", samples.size(), " rows");
+        samples.weights = view.data;
+    }
+    if (!loss.kernel) return samples;
+    if (loss.kernel->takes_labels && py::isinstance<py::array>(targets) && py::reinterpret_borrow<py::array>(targets).ndim() == 1) {
+        const VectorView<const std::int32_t> labels = vector_view<std::int32_t>(targets, "y");
+        require(labels.size == samples.size(), "y has ", labels.size, " rows, X has ", samples.size());
+        for (const std::int32_t label : labels) require(label >= 0 && label < model.outputs(), "y holds the class ", label, ", the network has ", model.outputs(), " outputs");
+        samples.labels = labels.data;
+        return samples;
+    }
+    samples.targets = matrix_view<T>(targets, "y");
+    require(samples.targets.rows == samples.size() && samples.targets.columns == model.outputs(), "y has shape (", samples.targets.rows, ", ", samples.targets.columns,
+            "), expected (", samples.size(), ", ", model.outputs(), ")");
+    return samples;
+}
+
+int choose_threads(int asked, int available, double operations) {
+    constexpr double worth_a_second = 3e6; // multiply-adds a step; below, the hand-over costs more than the help
+    if (asked > 0) return asked;
+    return operations < worth_a_second ? 1 : std::max(1, available);
+}
+
+namespace {
+
+py::tuple describe(const Tensor& tensor) {
+    const py::tuple shape = tensor.shape.is_vector ? py::tuple(py::make_tuple(tensor.shape.columns)) : py::tuple(py::make_tuple(tensor.shape.rows, tensor.shape.columns));
+    return py::make_tuple(tensor.name, shape, tensor.layer);
+}
+
+template <class T> const Tensor& tensor_at(const Model<T>& model, Index index) {
+    require(index >= 0 && index < static_cast<Index>(model.tensors().size()), "there is no tensor ", index);
+    return model.tensors()[static_cast<std::size_t>(index)];
+}
+
+template <class T> py::array_t<T> read_tensor(const NetworkBinding<T>& network, const py::object& flat, Index index) {
+    network.require_readable("the parameters were asked for");
+    const VectorView<T> from = network.parameters(flat);
+    const Tensor& tensor = tensor_at(network.model, index);
+    py::array_t<T> matrix = tensor.shape.is_vector ? py::array_t<T>(tensor.shape.columns) : py::array_t<T>({tensor.shape.rows, tensor.shape.columns});
+    network.model.read(tensor, from.data, matrix.mutable_data());
+    return matrix;
+}
+
+template <class T> void write_tensor(NetworkBinding<T>& network, const py::object& flat, Index index, const py::object& matrix) {
+    const typename NetworkBinding<T>::Changing changing(network, "the parameters were set");
+    const Tensor& tensor = tensor_at(network.model, index);
+    const VectorView<T> to = network.parameters(flat);
+    const py::array from = checked<T>(matrix, tensor.name.c_str(), tensor.shape.is_vector ? 1 : 2);
+    require(tensor.shape.is_vector ? from.shape(0) == tensor.shape.columns : from.shape(0) == tensor.shape.rows && from.shape(1) == tensor.shape.columns, tensor.name,
+            " has shape ", shape_of(from));
+    network.model.write(tensor, to.data, static_cast<const T*>(from.data()));
+    ++network.version;
+}
+
+template <class T> void initialize_parameters(NetworkBinding<T>& network, const py::object& flat, std::uint64_t seed) {
+    const typename NetworkBinding<T>::Changing changing(network, "the parameters were initialized");
+    initialize(network.model, seed, network.parameters(flat).data);
+    ++network.version;
+}
+
+template <class T>
+py::array_t<T> predict_outputs(const NetworkBinding<T>& network, const py::object& flat, const py::object& inputs, const std::string& activation, int asked, int available) {
+    network.require_readable("predict was called");
+    const VectorView<T> parameters = network.parameters(flat);
+    const MatrixView<const T> samples = matrix_view<T>(inputs, "X");
+    require(samples.columns == network.model.inputs(), "X has ", samples.columns, " features, the network takes ", network.model.inputs());
+    py::array_t<T> outputs({samples.rows, network.model.outputs()});
+    const MatrixView<T> to{outputs.mutable_data(), samples.rows, network.model.outputs()};
+    Interrupt interrupt;
+    Monitor monitor(std::ref(interrupt));
+    {
+        const py::gil_scoped_release release;
+        const int threads = choose_threads(asked, available, network.model.operations_per_sample() * static_cast<double>(samples.rows));
+        predict(network.model, parameters.data, samples, activation, to, threads, monitor);
+    }
+    interrupt.raise_if_set();
+    return outputs;
+}
+
+template <class T>
+double evaluate_loss(const NetworkBinding<T>& network, const py::object& flat, const py::object& loss_spec, const py::object& X, const py::object& y, const py::object& weights,
+                     int asked, int available) {
+    network.require_readable("evaluate was called");
+    const VectorView<T> parameters = network.parameters(flat);
+    const Loss<T> loss = read_loss(network.model.kernels(), loss_spec);
+    const Samples<T> samples = read_samples(network.model, loss, X, y, weights);
+    const int threads = choose_threads(asked, available, network.model.operations_per_sample() * static_cast<double>(samples.size()));
+    Interrupt interrupt;
+    Monitor monitor(std::ref(interrupt));
+    std::exception_ptr failure;
+    double value = 0;
+    {
+        const py::gil_scoped_release release;
+        Evaluation<T> evaluation(network.model, parameters.data, loss, samples, threads);
+        run_team(threads, [&](int thread, Barrier&) { evaluation.run(thread, threads, monitor); });
+        failure = evaluation.failure();
+        value = evaluation.value();
+    }
+    interrupt.raise_if_set();
+    if (failure) std::rethrow_exception(failure);
+    return value;
+}
+
+template <class T>
+double loss_and_gradients(const NetworkBinding<T>& network, const py::object& flat, const py::object& loss_spec, const py::object& X, const py::object& y,
+                          const py::object& weights, const py::object& gradients, int asked, int available) {
+    network.require_readable("loss_and_gradients was called");
+    const VectorView<T> parameters = network.parameters(flat), to = network.parameters(gradients);
+    const Loss<T> loss = read_loss(network.model.kernels(), loss_spec);
+    const Samples<T> samples = read_samples(network.model, loss, X, y, weights);
+    Interrupt interrupt;
+    std::exception_ptr failure;
+    Stepper<T> stepper(network.model, parameters.data, nullptr, loss, {});
+    Outcome outcome{};
+    {
+        const py::gil_scoped_release release;
+        const int threads = choose_threads(asked, available, network.model.operations_per_sample() * static_cast<double>(samples.size()));
+        outcome = stepper.step(samples, threads, std::ref(interrupt));
+        if (outcome == Outcome::updated) std::copy_n(stepper.gradients(), to.size, to.data);
+    }
+    interrupt.raise_if_set();
+    if (outcome == Outcome::failed) std::rethrow_exception(stepper.failure());
+    if (outcome == Outcome::diverged) std::fill_n(to.data, to.size, static_cast<T>(NAN));
+    return stepper.loss();
+}
+
+template <class T> py::array_t<T> forward(NetworkBinding<T>& network, const py::object& flat, const py::object& inputs) {
+    const typename NetworkBinding<T>::Changing changing(network, "forward was called");
+    const VectorView<T> parameters = network.parameters(flat);
+    const MatrixView<const T> samples = matrix_view<T>(inputs, "X");
+    require(samples.rows >= 1 && samples.columns == network.model.inputs(), "X has shape (", samples.rows, ", ", samples.columns, "), the network takes ",
+            network.model.inputs(), " features");
+    if (!network.pass || network.pass->batch_size() < samples.rows)
+        network.pass = std::make_unique<Plan<T>>(network.model, samples.rows, Purpose::training_with_input_gradient);
+    const FlushDenormals flush;
+    const Plan<T>& plan = *network.pass;
+    network.pass->bind(parameters.data);
+    network.pass_rows = samples.rows;
+    network.pass_version = network.version;
+    network.model.kernels().gather(samples.data, samples.columns, nullptr, samples.rows, plan.input().data, plan.input().rows, 0);
+    plan.forward(0, samples.rows);
+    py::array_t<T> outputs({samples.rows, network.model.outputs()});
+    network.model.kernels().scatter(plan.output().data, plan.output().rows, 0, samples.rows, network.model.outputs(), outputs.mutable_data());
+    return outputs;
+}
+
+template <class T> py::array_t<T> backward(NetworkBinding<T>& network, const py::object& grad_output, const py::object& gradients) {
+    const typename NetworkBinding<T>::Changing changing(network, "backward was called");
+    require(network.pass != nullptr, "backward was called before forward: call network.forward(X) first, then backward with the gradient of its output");
+    require(network.pass_version == network.version, "the parameters have changed since forward: call network.forward(X) again, then backward");
+    const MatrixView<const T> from = matrix_view<T>(grad_output, "grad_output");
+    require(from.rows == network.pass_rows && from.columns == network.model.outputs(), "grad_output has shape (", from.rows, ", ", from.columns,
+            "), expected that of the output of forward, (", network.pass_rows, ", ", network.model.outputs(), ")");
+    const VectorView<T> to = network.parameters(gradients);
+    const FlushDenormals flush;
+    const Plan<T>& plan = *network.pass;
+    network.model.kernels().gather(from.data, from.columns, nullptr, from.rows, plan.output_gradient().data, plan.output_gradient().rows, 0);
+    plan.backward(0, from.rows);
+    for (const PlanTile<T>& tile : plan.tiles()) plan.gradient(tile, from.rows);
+    std::copy_n(plan.gradients(), to.size, to.data);
+    py::array_t<T> input_gradient({from.rows, network.model.inputs()});
+    network.model.kernels().scatter(plan.input_gradient().data, plan.input_gradient().rows, 0, from.rows, network.model.inputs(), input_gradient.mutable_data());
+    return input_gradient;
+}
+
+template <class T> void bind_network_of(py::module_& module, const char* name, const char* stepper_name) {
+    using Network = NetworkBinding<T>;
+    py::class_<Network> network(module, name);
+    network.def(py::init<const py::dict&>(), py::arg("spec"))
+        .def_property_readonly("size", [](const Network& n) { return n.model.size(); })
+        .def_property_readonly("inputs", [](const Network& n) { return n.model.inputs(); })
+        .def_property_readonly("outputs", [](const Network& n) { return n.model.outputs(); })
+        .def_property_readonly("tensors",
+                               [](const Network& n) {
+                                   py::list list;
+                                   for (const Tensor& tensor : n.model.tensors()) list.append(describe(tensor));
+                                   return list;
+                               })
+        .def("allocate", [](const Network& n) { return array_of(Buffer<T>(n.model.size())); })
+        .def("initialize", &initialize_parameters<T>, py::arg("parameters"), py::arg("seed"))
+        .def("read", &read_tensor<T>, py::arg("flat"), py::arg("index"))
+        .def("write", &write_tensor<T>, py::arg("parameters"), py::arg("index"), py::arg("matrix"))
+        .def("predict", &predict_outputs<T>, py::arg("parameters"), py::arg("inputs"), py::arg("activation"), py::arg("n_threads"), py::arg("available_threads"))
+        .def("evaluate", &evaluate_loss<T>, py::arg("parameters"), py::arg("loss"), py::arg("inputs"), py::arg("targets"), py::arg("sample_weight"), py::arg("n_threads"),
+             py::arg("available_threads"))
+        .def("loss_and_gradients", &loss_and_gradients<T>, py::arg("parameters"), py::arg("loss"), py::arg("inputs"), py::arg("targets"), py::arg("sample_weight"),
+             py::arg("gradients"), py::arg("n_threads"), py::arg("available_threads"))
+        .def("forward", &forward<T>, py::arg("parameters"), py::arg("inputs"))
+        .def("backward", &backward<T>, py::arg("grad_output"), py::arg("gradients"));
+    bind_fit<T>(network, module, stepper_name);
+}
+
+} // namespace
+
+void bind_network(py::module_& module) {
+    bind_network_of<float>(module, "NetworkFloat32", "StepperFloat32");
+    bind_network_of<double>(module, "NetworkFloat64", "StepperFloat64");
+}
+
+template class NetworkBinding<float>;
+template class NetworkBinding<double>;
+template Loss<float> read_loss(const Kernels<float>&, const py::object&);
+template Loss<double> read_loss(const Kernels<double>&, const py::object&);
+template Samples<float> read_samples(const Model<float>&, const Loss<float>&, const py::object&, const py::object&, const py::object&);
+template Samples<double> read_samples(const Model<double>&, const Loss<double>&, const py::object&, const py::object&, const py::object&);
+
+} // namespace deltarule

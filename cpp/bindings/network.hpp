@@ -1,0 +1,72 @@
+// A network as Python sees it: the model, and the guard that keeps two threads from changing one network at a time.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "bindings/arrays.hpp"
+#include "network/model.hpp"
+#include "training/stepper.hpp"
+
+namespace deltarule {
+
+template <class T> class NetworkBinding {
+  public:
+    explicit NetworkBinding(const py::dict& spec);
+
+    Model<T> model;
+    std::atomic<std::uint64_t> version{0}; // counts what has changed the parameters behind a stepper's back
+
+    // Holds the network for one that changes it. A second one, from whatever thread, is refused.
+    class Changing {
+      public:
+        Changing(NetworkBinding& network, const char* doing);
+        ~Changing();
+        Changing(const Changing&) = delete;
+        Changing& operator=(const Changing&) = delete;
+
+      private:
+        NetworkBinding& network_;
+    };
+    // Refuses to read a network that another thread is changing; its own callbacks may look.
+    void require_readable(const char* doing) const;
+
+    VectorView<T> parameters(const py::handle& array) const;
+
+    // Kept between forward() and backward().
+    std::unique_ptr<Plan<T>> pass;
+    Index pass_rows = 0;
+    std::uint64_t pass_version = 0;
+
+  private:
+    mutable std::mutex mutex_;
+    bool busy_ = false;
+    std::thread::id owner_;
+};
+
+// Ctrl-C while the interpreter's lock is released: asks Python, keeps what it raised for the end.
+class Interrupt {
+  public:
+    bool operator()();
+    void raise_if_set() const {
+        if (raised_) std::rethrow_exception(raised_);
+    }
+
+  private:
+    std::exception_ptr raised_;
+};
+
+// None, (name, parameter) or a function(output, indices) -> (value, gradient)
+template <class T> Loss<T> read_loss(const Kernels<T>& kernels, const py::object& loss);
+
+template <class T> Samples<T> read_samples(const Model<T>& model, const Loss<T>& loss, const py::object& inputs, const py::object& targets, const py::object& weights);
+
+// How many threads: as asked for; with 0 as many as `available` where a step has enough work, else one.
+int choose_threads(int asked, int available, double operations);
+
+template <class T> void bind_fit(py::class_<NetworkBinding<T>>& network, py::module_& module, const char* stepper_name);
+
+} // namespace deltarule

@@ -1,0 +1,57 @@
+// Fills the table of one instruction set. The object file that includes this exports one symbol: table.
+#pragma once
+
+#include "kernels/activations.hpp"
+#include "kernels/losses.hpp"
+#include "kernels/matmul.hpp"
+#include "kernels/optimizers.hpp"
+#include "kernels/panels.hpp"
+#include "kernels/rows.hpp"
+#include "kernels/table.hpp"
+
+namespace deltarule::DELTARULE_ISA {
+namespace {
+
+template <class T> constexpr Kernels<T> all_kernels() {
+    using ActivationRows = Rows<ActivationRow<T>, Activations>;
+    using LossKernels = Rows<LossRow<T>, Losses>;
+    using OptimizerRows = Rows<OptimizerRow<T>, Optimizers>;
+    return {
+        .activations = ActivationRows::rows,
+        .activation_count = ActivationRows::count,
+        .losses = LossKernels::rows,
+        .loss_count = LossKernels::count,
+        .optimizers = OptimizerRows::rows,
+        .optimizer_count = OptimizerRows::count,
+        .multiply = &multiply<T>,
+        .weight_gradient = &weight_gradient<T>,
+        .column_sums = &column_sums<T>,
+        .transpose = &transpose<T>,
+        .gather = &gather<T>,
+        .scatter = &scatter<T>,
+        .softmax = &softmax<T>,
+        .softmax_slope = &softmax_slope<T>,
+        .add_penalty = &add_penalty<T>,
+        .penalty_sums = &penalty_sums<T>,
+        .sum_of_squares = &sum_of_squares<T>,
+        .scale = &scale<T>,
+        .clamp = &clamp<T>,
+        .all_finite = &all_finite<T>,
+    };
+}
+
+} // namespace
+
+#define DELTARULE_STRING_OF(text) #text
+#define DELTARULE_STRING(macro) DELTARULE_STRING_OF(macro)
+
+extern const KernelTable table;
+constexpr KernelTable table = {
+    .name = DELTARULE_STRING(DELTARULE_ISA),
+    .needs = DELTARULE_NEEDS,
+    .same_bits = DELTARULE_FMA != 0,
+    .float32 = all_kernels<float>(),
+    .float64 = all_kernels<double>(),
+};
+
+} // namespace deltarule::DELTARULE_ISA

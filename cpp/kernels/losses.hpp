@@ -1,0 +1,149 @@
+// Losses: name, link (the activation that makes a prediction of the output), and value and gradient of one element in
+// one pass; cross_entropy takes a row at a time. To add one: a struct here, its name in the list at the end, its twin in
+// reference/losses.py and its dataclass in losses.py. z is the network's output, y the target. Definitions are torch's.
+#pragma once
+
+#include "kernels/list.hpp"
+#include "kernels/math.hpp"
+#include "kernels/rows.hpp"
+#include "kernels/table.hpp"
+
+namespace deltarule::DELTARULE_ISA {
+namespace {
+
+template <class V> struct ValueAndGradient {
+    V value, gradient; // ℓ(z, y) and dℓ/dz
+};
+
+struct Plain {
+    static constexpr const char* parameter = nullptr;
+    static constexpr const char* link = "identity";
+};
+
+struct MeanSquaredError : Plain {
+    static constexpr const char* name = "mse";
+    template <class V> static ValueAndGradient<V> at(V z, V y, V) {
+        const V d = z - y;
+        return {d * d, 2 * d};
+    }
+};
+
+struct MeanAbsoluteError : Plain {
+    static constexpr const char* name = "mae";
+    template <class V> static ValueAndGradient<V> at(V z, V y, V) {
+        const V d = z - y;
+        return {abs(d), sign(d)};
+    }
+};
+
+// P. J. Huber, Annals of Mathematical Statistics 35 (1964) 73.
+struct Huber : Plain {
+    static constexpr const char* name = "huber";
+    static constexpr const char* parameter = "delta";
+    template <class V> static ValueAndGradient<V> at(V z, V y, V delta) {
+        const V d = z - y;
+        const V size = abs(d);
+        const V half = splat<V>(static_cast<Scalar<V>>(0.5));
+        return {size < delta ? half * d * d : delta * (size - half * delta), size < delta ? d : delta * sign(d)};
+    }
+};
+
+struct LogCosh : Plain {
+    static constexpr const char* name = "log_cosh";
+    template <class V> static ValueAndGradient<V> at(V z, V y, V) {
+        const V d = z - y;
+        return {log_cosh(d), tanh(d)};
+    }
+};
+
+// The negative log-likelihood of a Poisson count on the log rate z, without the constant log y!.
+struct Poisson : Plain {
+    static constexpr const char* name = "poisson";
+    static constexpr const char* link = "exp";
+    template <class V> static ValueAndGradient<V> at(V z, V y, V) {
+        const V rate = exp(z);
+        return {fma(-y, z, rate), rate - y};
+    }
+};
+
+// The pinball loss of the q-quantile, R. Koenker and G. Bassett, Econometrica 46 (1978) 33.
+struct Quantile : Plain {
+    static constexpr const char* name = "quantile";
+    static constexpr const char* parameter = "q";
+    template <class V> static ValueAndGradient<V> at(V z, V y, V q) {
+        const V d = y - z;
+        const V slope = d > 0 ? q : (d < 0 ? q - 1 : V{});
+        return {slope * d, -slope};
+    }
+};
+
+// From the logit: log(1 + exp(z)) - y z, written so that nothing overflows or cancels.
+struct BinaryCrossEntropy : Plain {
+    static constexpr const char* name = "binary_cross_entropy";
+    static constexpr const char* link = "sigmoid";
+    template <class V> static ValueAndGradient<V> at(V z, V y, V) {
+        const V e = exp(-abs(z));
+        const V linear = z < 0 ? -y * z : z * (1 - y);
+        const V probability = (z < 0 ? e : splat<V>(1)) / (1 + e);
+        return {linear + log1p(e), probability - y};
+    }
+};
+
+struct Hinge : Plain {
+    static constexpr const char* name = "hinge";
+    template <class V> static ValueAndGradient<V> at(V z, V y, V) {
+        const V margin = fma(-y, z, splat<V>(1));
+        return {margin < 0 ? V{} : margin, margin > 0 ? -y : V{}};
+    }
+};
+
+struct SquaredHinge : Plain {
+    static constexpr const char* name = "squared_hinge";
+    template <class V> static ValueAndGradient<V> at(V z, V y, V) {
+        const V margin = fma(-y, z, splat<V>(1));
+        const V kept = margin < 0 ? V{} : margin;
+        return {kept * kept, -2 * y * kept};
+    }
+};
+
+// Over a whole row, in rows.hpp; here for its name.
+struct CrossEntropy : Plain {
+    static constexpr const char* name = "cross_entropy";
+    static constexpr const char* link = "softmax";
+};
+
+using Losses = List<MeanSquaredError, MeanAbsoluteError, Huber, LogCosh, Poisson, Quantile, BinaryCrossEntropy, Hinge, SquaredHinge, CrossEntropy>;
+
+// row_value = the mean of ℓ over the columns, delta = row_scale · dℓ/dz / columns
+template <class T, class Loss> void elementwise_loss(const LossRows<T>& l) {
+    constexpr Index width = panel_width<T>;
+    const Vec<T> parameter = splat<Vec<T>>(Loss::parameter ? l.parameters[0] : T{});
+    const T share = T{1} / static_cast<T>(l.columns);
+    for (Index row = l.first_row; row < l.last_row; ++row) {
+        const Vec<T> scale = splat<Vec<T>>(l.delta ? l.row_scale[row] * share : T{});
+        RowSum<T> sum;
+        for (Index column = 0; column < l.columns; column += lanes<Vec<T>>) {
+            const Index panel = column / width;
+            const Index lane = column % width;
+            const auto in_use = lanes_below<T>(l.columns - column);
+            const auto result = Loss::at(load(l.output + (panel * l.output_stride + row) * width + lane), load(l.target + (panel * l.target_stride + row) * width + lane), parameter);
+            sum.add(in_use ? result.value : Vec<T>{}, lane);
+            if (l.delta) store(l.delta + (panel * l.delta_stride + row) * width + lane, in_use ? scale * result.gradient : Vec<T>{});
+        }
+        // The padding registers of the last panel hold zeros already: nothing else is ever written there.
+        l.row_value[row] = sum.total() * share;
+    }
+}
+
+template <class T> struct LossRow {
+    using type = LossKernel<T>;
+    template <class Loss> static constexpr LossKernel<T> of() {
+        if constexpr (requires { Loss::at(Vec<T>{}, Vec<T>{}, Vec<T>{}); })
+            return {Loss::name, Loss::parameter, Loss::link, false, &elementwise_loss<T, Loss>};
+        else
+            return {Loss::name, Loss::parameter, Loss::link, true, &cross_entropy_rows<T>};
+    }
+};
+
+} // namespace
+} // namespace deltarule::DELTARULE_ISA

@@ -1,0 +1,137 @@
+// What an instruction set offers to the floors above: one table of function pointers per number type, filled as constant
+// data by all.hpp. A kernel checks nothing; shapes are the caller's affair. All matrices are in panels (base/view.hpp)
+// with their rows counted in `…_stride`: the rows between two panels.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/layout.hpp"
+
+namespace deltarule {
+
+// Finishes a stretch of `count` values that was just written, while it is in the first cache. `saved` lies beside it.
+template <class T> using Epilogue = void (*)(T* values, T* saved, Index count);
+
+template <class T> struct ActivationKernel {
+    const char* name;
+    bool keeps_input;  // the slope is taken from z, which `value` then leaves in `saved`; else from the output
+    Epilogue<T> value; // values = f(values)
+    Epilogue<T> slope; // values *= f'(saved)
+};
+
+// output = start + input · weight for the rows first_row … last_row-1, start = bias or zero; then the epilogue.
+template <class T> struct Multiply {
+    const T* input; // (rows, depth)
+    Index input_stride;
+    const T* weight; // (depth, columns)
+    Index depth;
+    const T* bias; // (columns) or null
+    T* output;     // (rows, columns)
+    Index output_stride;
+    Index columns;
+    Index first_row, last_row;
+    Epilogue<T> epilogue; // or null
+    T* saved;             // as output, or null
+};
+
+// gradient = inputᵀ · delta for the rows first_row … of the gradient and its panels first_panel …
+template <class T> struct WeightGradient {
+    const T* input; // (batch, depth)
+    Index input_stride;
+    const T* delta; // (batch, columns)
+    Index delta_stride;
+    Index batch;
+    T* gradient; // (depth, columns)
+    Index gradient_stride;
+    Index first_row, last_row;
+    Index first_panel, last_panel;
+};
+
+// Value and gradient of a loss for the rows first_row … of a batch.
+template <class T> struct LossRows {
+    const T* output; // (rows, columns)
+    Index output_stride;
+    T* delta;                   // the gradient times row_scale[row], or null: the value alone
+    Index delta_stride;
+    const T* target;            // (rows, columns), or null where there are labels
+    Index target_stride;
+    const std::int32_t* labels; // class indices, or null
+    const T* row_scale;         // one for each row
+    T* row_value;               // the loss of each row: a mean over its columns for an elementwise loss
+    Index columns;
+    Index first_row, last_row;
+    const T* parameters;
+};
+
+template <class T> struct LossKernel {
+    const char* name;
+    const char* parameter; // the name of its parameter, or null
+    const char* link;      // the activation that makes a prediction of the output
+    bool takes_labels;
+    void (*rows)(const LossRows<T>&);
+};
+
+inline constexpr int optimizer_slots = 3;      // arrays of state beside each parameter, at most
+inline constexpr int optimizer_carries = 4;    // numbers carried from step to step, at most
+inline constexpr int optimizer_constants = 10; // numbers of one step, at most
+
+template <class T> struct OptimizerKernel {
+    const char* name;
+    const char* const* hyperparameters; // their names, in the order in which `prepare` takes them
+    int hyperparameter_count;
+    int slots;
+    const char* const* slot_names;
+    bool (*uses_slot)(int slot, const double* hyperparameters);
+    double (*start)(int slot, const double* hyperparameters); // what the slot holds before the first step
+    void (*prepare)(const double* hyperparameters, double* carry, T* constants); // once a step; carry is zero before the first
+    void (*update)(T* weight, const T* gradient, T* const* state, Index count, const T* constants);
+};
+
+// dst = srcᵀ for the panels of a weight: rows first_row … of src become columns of dst.
+template <class T> struct Transpose {
+    const T* source; // (rows, columns)
+    Index source_stride;
+    T* target; // (columns, rows)
+    Index target_stride;
+    Index columns;
+    Index first_row, last_row;
+    Index first_panel, last_panel; // of source
+};
+
+template <class T> struct Kernels {
+    const ActivationKernel<T>* activations;
+    int activation_count;
+    const LossKernel<T>* losses;
+    int loss_count;
+    const OptimizerKernel<T>* optimizers;
+    int optimizer_count;
+
+    void (*multiply)(const Multiply<T>&);
+    void (*weight_gradient)(const WeightGradient<T>&);
+    // sums[column] = Σ over the batch of delta, for the panels first … last-1
+    void (*column_sums)(const T* delta, Index delta_stride, Index batch, T* sums, Index first_panel, Index last_panel);
+    void (*transpose)(const Transpose<T>&);
+    // Rows of a row-major matrix, picked by `order` (null: one after the other from first), into rows 0 … of panels.
+    void (*gather)(const T* matrix, Index columns, const std::int64_t* order, Index count, T* panels, Index stride, Index first_row);
+    void (*scatter)(const T* panels, Index stride, Index first_row, Index count, Index columns, T* matrix);
+    void (*softmax)(T* values, Index stride, Index columns, Index first_row, Index last_row);
+    // delta = softmax'(z)ᵀ delta, from the output
+    void (*softmax_slope)(const T* output, Index output_stride, T* delta, Index delta_stride, Index columns, Index first_row, Index last_row);
+    void (*add_penalty)(const T* weight, T* gradient, Index count, T l1, T l2);
+    void (*penalty_sums)(const T* weight, Index count, double* absolute, double* squared);
+    double (*sum_of_squares)(const T* values, Index count);
+    void (*scale)(T* values, Index count, T factor);
+    void (*clamp)(T* values, Index count, T bound);
+    bool (*all_finite)(const T* values, Index count);
+};
+
+struct KernelTable {
+    const char* name;
+    const char* needs; // features of the CPU, separated by blanks
+    bool same_bits;    // has a fused multiply-add, hence is inside the promise
+    Kernels<float> float32;
+    Kernels<double> float64;
+};
+
+} // namespace deltarule

@@ -1,0 +1,118 @@
+#include "layers/dense.hpp"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+namespace deltarule {
+
+template <class T>
+Dense<T>::Dense(const Kernels<T>& kernels, Index inputs, Index units, bool use_bias, const ActivationKernel<T>& activation)
+    : Layer<T>(inputs, units), kernels_(kernels), activation_(activation), use_bias_(use_bias), is_identity_(std::string_view(activation.name) == "identity"),
+      is_softmax_(activation.value == nullptr) {}
+
+template <class T> std::vector<TensorShape> Dense<T>::tensors() const {
+    std::vector<TensorShape> shapes{{"weight", this->inputs(), this->outputs(), false, true}};
+    if (use_bias_) shapes.push_back({"bias", 1, this->outputs(), true, false});
+    return shapes;
+}
+
+// z = x W + b, a = f(z)
+template <class T> void Dense<T>::forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const {
+    kernels_.multiply({.input = memory.input.data,
+                       .input_stride = memory.input.rows,
+                       .weight = memory.tensors[0].data,
+                       .depth = this->inputs(),
+                       .bias = use_bias_ ? memory.tensors[1].data : nullptr,
+                       .output = memory.output.data,
+                       .output_stride = memory.output.rows,
+                       .columns = this->outputs(),
+                       .first_row = batch_first,
+                       .last_row = batch_last,
+                       .epilogue = is_identity_ ? nullptr : activation_.value,
+                       .saved = memory.saved});
+    if (is_softmax_) kernels_.softmax(memory.output.data, memory.output.rows, this->outputs(), batch_first, batch_last);
+}
+
+template <class T> Slope<T> Dense<T>::slope(const LayerMemory<T>& memory) const {
+    if (is_identity_ || is_softmax_) return {};
+    return {activation_.slope, activation_.keeps_input ? memory.saved : memory.output.data};
+}
+
+template <class T> void Dense<T>::output_slope(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const {
+    if (is_softmax_)
+        return kernels_.softmax_slope(memory.output.data, memory.output.rows, memory.delta.data, memory.delta.rows, this->outputs(), batch_first, batch_last);
+    const Slope<T> own = slope(memory);
+    if (!own.epilogue) return;
+    for (Index panel = 0; panel < memory.delta.panels(); ++panel) {
+        const Index offset = (panel * memory.delta.rows + batch_first) * panel_width<T>;
+        own.epilogue(memory.delta.data + offset, own.saved + offset, (batch_last - batch_first) * panel_width<T>);
+    }
+}
+
+// dL/dx = δ Wᵀ
+template <class T> void Dense<T>::backward_input(const LayerMemory<T>& memory, Index batch_first, Index batch_last, const Slope<T>& below) const {
+    kernels_.multiply({.input = memory.delta.data,
+                       .input_stride = memory.delta.rows,
+                       .weight = memory.transposed.data,
+                       .depth = this->outputs(),
+                       .bias = nullptr,
+                       .output = memory.input_gradient.data,
+                       .output_stride = memory.input_gradient.rows,
+                       .columns = this->inputs(),
+                       .first_row = batch_first,
+                       .last_row = batch_last,
+                       .epilogue = below.epilogue,
+                       .saved = below.saved});
+}
+
+// About 64 rows by 6 panels of the weight: enough work to be worth handing out, little enough to stay in the cache. The
+// bias goes with the tiles of the first row.
+template <class T> std::vector<Tile> Dense<T>::tiles() const {
+    constexpr Index row_step = 64, panel_step = 6;
+    const Index panels = PanelView<T>{nullptr, 0, this->outputs()}.panels();
+    std::vector<Tile> tiles;
+    for (Index panel = 0; panel < panels; panel += panel_step)
+        for (Index row = 0; row < this->inputs(); row += row_step) {
+            Tile tile{{row, std::min(row + row_step, this->inputs())}, {panel, std::min(panel + panel_step, panels)}, {}};
+            for (Index p = tile.panels.first; p < tile.panels.last; ++p) tile.stretches.push_back({0, p * this->inputs() + row, tile.rows.size()});
+            if (use_bias_ && row == 0) tile.stretches.push_back({1, panel, tile.panels.size()});
+            tiles.push_back(std::move(tile));
+        }
+    return tiles;
+}
+
+// dL/dW = xᵀ δ, dL/db = Σ δ
+template <class T> void Dense<T>::backward_weights(const LayerMemory<T>& memory, Index batch, const Tile& tile) const {
+    kernels_.weight_gradient({.input = memory.input.data,
+                              .input_stride = memory.input.rows,
+                              .delta = memory.delta.data,
+                              .delta_stride = memory.delta.rows,
+                              .batch = batch,
+                              .gradient = memory.gradients[0].data,
+                              .gradient_stride = memory.gradients[0].rows,
+                              .first_row = tile.rows.first,
+                              .last_row = tile.rows.last,
+                              .first_panel = tile.panels.first,
+                              .last_panel = tile.panels.last});
+    if (use_bias_ && tile.rows.first == 0)
+        kernels_.column_sums(memory.delta.data, memory.delta.rows, batch, memory.gradients[1].data, tile.panels.first, tile.panels.last);
+}
+
+template <class T> void Dense<T>::refresh(const LayerMemory<T>& memory, const Tile& tile) const {
+    if (!memory.transposed.data) return;
+    kernels_.transpose({.source = memory.tensors[0].data,
+                        .source_stride = memory.tensors[0].rows,
+                        .target = memory.transposed.data,
+                        .target_stride = memory.transposed.rows,
+                        .columns = this->outputs(),
+                        .first_row = tile.rows.first,
+                        .last_row = tile.rows.last,
+                        .first_panel = tile.panels.first,
+                        .last_panel = tile.panels.last});
+}
+
+template class Dense<float>;
+template class Dense<double>;
+
+} // namespace deltarule

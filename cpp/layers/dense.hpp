@@ -1,0 +1,29 @@
+// Dense: output = f(input · weight + bias).
+#pragma once
+
+#include "layers/layer.hpp"
+
+namespace deltarule {
+
+template <class T> class Dense final : public Layer<T> {
+  public:
+    // activation: a row of the kernel table; the linear part alone where it is null
+    Dense(const Kernels<T>& kernels, Index inputs, Index units, bool use_bias, const ActivationKernel<T>& activation);
+
+    std::vector<TensorShape> tensors() const override;
+    bool keeps_input() const override { return activation_.keeps_input; }
+    void forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const override;
+    Slope<T> slope(const LayerMemory<T>& memory) const override;
+    void output_slope(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const override;
+    void backward_input(const LayerMemory<T>& memory, Index batch_first, Index batch_last, const Slope<T>& below) const override;
+    std::vector<Tile> tiles() const override;
+    void backward_weights(const LayerMemory<T>& memory, Index batch, const Tile& tile) const override;
+    void refresh(const LayerMemory<T>& memory, const Tile& tile) const override;
+
+  private:
+    const Kernels<T>& kernels_;
+    const ActivationKernel<T>& activation_;
+    const bool use_bias_, is_identity_, is_softmax_;
+};
+
+} // namespace deltarule

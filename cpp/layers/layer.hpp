@@ -1,0 +1,75 @@
+// The contract of a layer: stateless and const, all memory handed in. A layer knows its sizes and its mathematics; who
+// owns what, which rows a thread takes and when is the plan's affair (network/plan.hpp).
+//
+// Backward, a layer is given delta = dL/dz, since whoever made dL/d(output) has already multiplied it by this layer's slope
+// while it was in the cache (slope_epilogue); and so it does for the layer below.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/view.hpp"
+#include "kernels/table.hpp"
+
+namespace deltarule {
+
+// A tensor that a layer learns, as users see it: weight (inputs, units), bias (units).
+struct TensorShape {
+    std::string name;
+    Index rows, columns;
+    bool is_vector;  // (columns,), not (1, columns)
+    bool penalized;  // l1 and l2 act on it
+};
+
+// A part of a layer's tensors: what one thread differentiates and updates at a time. Tiles depend on the shapes alone,
+// never on the number of threads.
+struct Tile {
+    struct Stretch { // contiguous in memory: `size` panel rows (of 64 bytes) from `first` on, counted within the tensor
+        Index tensor, first, size;
+    };
+    Range rows, panels; // of the first tensor
+    std::vector<Stretch> stretches;
+};
+
+template <class T> struct LayerMemory {
+    PanelView<T> input, output;
+    T* saved = nullptr;            // beside the output, where the activation keeps its input
+    PanelView<T> delta;            // dL/dz, of the output's shape
+    PanelView<T> input_gradient;   // dL/d(input), or the delta of the layer below; data is null where nobody needs it
+    std::vector<PanelView<T>> tensors, gradients; // in the order of Layer::tensors
+    PanelView<T> transposed;       // of the weight, where backward_input needs it
+};
+
+// Multiplies dL/d(output) by the slope: values *= f'(saved). Null where there is nothing to do.
+template <class T> struct Slope {
+    Epilogue<T> epilogue = nullptr;
+    T* saved = nullptr; // begins where the output begins
+};
+
+template <class T> class Layer {
+  public:
+    Layer(Index inputs, Index outputs) : inputs_(inputs), outputs_(outputs) {}
+    virtual ~Layer() = default;
+    Layer(const Layer&) = delete;
+    Layer& operator=(const Layer&) = delete;
+
+    Index inputs() const { return inputs_; }
+    Index outputs() const { return outputs_; }
+    virtual std::vector<TensorShape> tensors() const = 0;
+    virtual bool keeps_input() const = 0; // needs `saved`
+    virtual void forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const = 0;
+    virtual Slope<T> slope(const LayerMemory<T>& memory) const = 0;
+    // dL/d(output) -> delta, in place, for the layer at the end, where nobody above could do it
+    virtual void output_slope(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const = 0;
+    virtual void backward_input(const LayerMemory<T>& memory, Index batch_first, Index batch_last, const Slope<T>& below) const = 0;
+    virtual std::vector<Tile> tiles() const = 0;
+    virtual void backward_weights(const LayerMemory<T>& memory, Index batch, const Tile& tile) const = 0;
+    // After the tensors have changed: what is kept in step with them, such as the transposed weight.
+    virtual void refresh(const LayerMemory<T>& memory, const Tile& tile) const = 0;
+
+  private:
+    const Index inputs_, outputs_;
+};
+
+} // namespace deltarule

@@ -1,0 +1,52 @@
+#include "layers/registry.hpp"
+
+#include <cstdlib>
+
+#include "base/require.hpp"
+#include "layers/dense.hpp"
+
+namespace deltarule {
+
+namespace {
+
+template <class T> std::unique_ptr<Layer<T>> make_dense(const Kernels<T>& kernels, const LayerSpec& spec, Index inputs) {
+    require(spec.units >= 1, "Dense(units=", spec.units, "): units must be at least 1");
+    return std::make_unique<Dense<T>>(kernels, inputs, spec.units, spec.use_bias, find_activation(kernels, spec.activation));
+}
+
+template <class T> struct Row {
+    const char* name;
+    std::unique_ptr<Layer<T>> (*make)(const Kernels<T>&, const LayerSpec&, Index inputs);
+};
+template <class T> constexpr Row<T> rows[] = {
+    {"dense", &make_dense<T>},
+};
+
+} // namespace
+
+std::vector<std::string> layer_names() {
+    std::vector<std::string> names;
+    for (const auto& row : rows<float>) names.emplace_back(row.name);
+    return names;
+}
+
+template <class T> std::unique_ptr<Layer<T>> make_layer(const Kernels<T>& kernels, const LayerSpec& spec, Index inputs) {
+    for (const auto& row : rows<T>)
+        if (spec.type == row.name) return row.make(kernels, spec, inputs);
+    require(false, "there is no layer of type \"", spec.type, "\": was the file written by a newer version of deltarule?");
+    std::abort(); // not reached
+}
+
+template <class T> const ActivationKernel<T>& find_activation(const Kernels<T>& kernels, const std::string& name) {
+    for (int i = 0; i < kernels.activation_count; ++i)
+        if (name == kernels.activations[i].name) return kernels.activations[i];
+    require(false, "there is no activation \"", name, "\": was the file written by a newer version of deltarule?");
+    std::abort(); // not reached
+}
+
+template std::unique_ptr<Layer<float>> make_layer(const Kernels<float>&, const LayerSpec&, Index);
+template std::unique_ptr<Layer<double>> make_layer(const Kernels<double>&, const LayerSpec&, Index);
+template const ActivationKernel<float>& find_activation(const Kernels<float>&, const std::string&);
+template const ActivationKernel<double>& find_activation(const Kernels<double>&, const std::string&);
+
+} // namespace deltarule

@@ -1,0 +1,114 @@
+// Bounds and deviations: X. Glorot and Y. Bengio, AISTATS 2010, equation 16 (glorot); K. He et al., ICCV 2015, equation 10
+// (he); Y. LeCun et al., "Efficient BackProp", 1998, equation 16 (lecun); A. M. Saxe et al., ICLR 2014 (orthogonal).
+#include "network/initialize.hpp"
+
+#include <cmath>
+#include <utility>
+
+#include "base/buffer.hpp"
+#include "base/random.hpp"
+#include "base/require.hpp"
+
+namespace deltarule {
+
+namespace {
+
+using Matrix = MatrixView<double>; // (inputs, units)
+
+void uniform(Matrix w, double bound, Random& random) {
+    for (Index i = 0; i < w.rows * w.columns; ++i) w.data[i] = (2 * random.uniform() - 1) * bound;
+}
+
+void normal(Matrix w, double deviation, Random& random) {
+    for (Index i = 0; i < w.rows * w.columns; ++i) w.data[i] = random.normal() * deviation;
+}
+
+// Orthonormal rows or columns, whichever are fewer: Gram-Schmidt on normal vectors, done twice, which is enough
+// (L. Giraud et al., Numerische Mathematik 101 (2005) 87).
+void orthogonal(Matrix w, double, Random& random) {
+    const bool by_rows = w.rows <= w.columns;
+    const Index vectors = by_rows ? w.rows : w.columns;
+    const Index length = by_rows ? w.columns : w.rows;
+    const Buffer<double> basis(multiply(vectors, length));
+    for (Index v = 0; v < vectors; ++v) {
+        double* const vector = basis.data() + v * length;
+        for (Index i = 0; i < length; ++i) vector[i] = random.normal();
+        for (int pass = 0; pass < 2; ++pass) {
+            for (Index earlier = 0; earlier < v; ++earlier) {
+                const double* const other = basis.data() + earlier * length;
+                double overlap = 0;
+                for (Index i = 0; i < length; ++i) overlap += vector[i] * other[i];
+                for (Index i = 0; i < length; ++i) vector[i] -= overlap * other[i];
+            }
+            double norm = 0;
+            for (Index i = 0; i < length; ++i) norm += vector[i] * vector[i];
+            norm = std::sqrt(norm);
+            for (Index i = 0; i < length; ++i) vector[i] /= norm;
+        }
+    }
+    for (Index row = 0; row < w.rows; ++row)
+        for (Index column = 0; column < w.columns; ++column) w.row(row)[column] = by_rows ? basis[row * length + column] : basis[column * length + row];
+}
+
+void zeros(Matrix w, double, Random&) {
+    for (Index i = 0; i < w.rows * w.columns; ++i) w.data[i] = 0;
+}
+
+struct Row {
+    const char* name;
+    void (*fill)(Matrix, double, Random&);
+    double (*size)(double fan_in, double fan_out); // the bound or the deviation
+};
+constexpr Row rows[] = {
+    {"glorot_uniform", uniform, [](double in, double out) { return std::sqrt(6 / (in + out)); }},
+    {"glorot_normal", normal, [](double in, double out) { return std::sqrt(2 / (in + out)); }},
+    {"he_uniform", uniform, [](double in, double) { return std::sqrt(6 / in); }},
+    {"he_normal", normal, [](double in, double) { return std::sqrt(2 / in); }},
+    {"lecun_uniform", uniform, [](double in, double) { return std::sqrt(3 / in); }},
+    {"lecun_normal", normal, [](double in, double) { return std::sqrt(1 / in); }},
+    {"orthogonal", orthogonal, [](double, double) { return 1.0; }},
+    {"uniform", uniform, [](double, double) { return 0.05; }},
+    {"normal", normal, [](double, double) { return 0.05; }},
+    {"zeros", zeros, [](double, double) { return 0.0; }},
+};
+
+// What "auto" stands for: he for the relu family, glorot otherwise.
+const char* automatic(const std::string& activation) {
+    for (const char* name : {"relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu", "mish", "hard_swish"})
+        if (activation == name) return "he_uniform";
+    return "glorot_uniform";
+}
+
+const Row& find(const std::string& name) {
+    for (const Row& row : rows)
+        if (name == row.name) return row;
+    require(false, "there is no initializer \"", name, "\": was the file written by a newer version of deltarule?");
+    return rows[0]; // not reached
+}
+
+} // namespace
+
+std::vector<std::string> initializer_names() {
+    std::vector<std::string> names{"auto"};
+    for (const Row& row : rows) names.emplace_back(row.name);
+    return names;
+}
+
+template <class T> void initialize(const Model<T>& model, std::uint64_t seed, T* parameters) {
+    for (std::size_t i = 0; i < model.tensors().size(); ++i) {
+        const Tensor& tensor = model.tensors()[i];
+        const LayerSpec& layer = model.spec().layers[static_cast<std::size_t>(tensor.layer)];
+        const Row& row = find(tensor.shape.is_vector ? "zeros" : layer.init == "auto" ? automatic(layer.activation) : layer.init);
+        const Buffer<double> drawn(multiply(tensor.shape.rows, tensor.shape.columns));
+        Random random(seed, Stream::initialize, i);
+        row.fill({drawn.data(), tensor.shape.rows, tensor.shape.columns}, row.size(static_cast<double>(tensor.shape.rows), static_cast<double>(tensor.shape.columns)), random);
+        const PanelView<T> target = model.view(tensor, parameters);
+        for (Index r = 0; r < target.rows; ++r)
+            for (Index c = 0; c < target.columns; ++c) target.at(r, c) = static_cast<T>(drawn[r * target.columns + c]);
+    }
+}
+
+template void initialize(const Model<float>&, std::uint64_t, float*);
+template void initialize(const Model<double>&, std::uint64_t, double*);
+
+} // namespace deltarule

@@ -1,0 +1,53 @@
+#include "network/model.hpp"
+
+#include <utility>
+
+#include "base/require.hpp"
+
+namespace deltarule {
+
+template <class T> Model<T>::Model(Spec spec, const KernelTable& table) : spec_(std::move(spec)), kernels_(kernels_of<T>(table)) {
+    require(!spec_.layers.empty(), "a network needs at least one layer");
+    require(spec_.inputs >= 1, "a network needs at least one input, got ", spec_.inputs);
+    Index inputs = spec_.inputs;
+    for (std::size_t i = 0; i < spec_.layers.size(); ++i) {
+        const LayerSpec& of = spec_.layers[i];
+        layers_.push_back(make_layer<T>(kernels_, of, inputs));
+        for (TensorShape& shape : layers_.back()->tensors()) {
+            const Index panels = (shape.columns - 1) / panel_width<T> + 1;
+            const Index size = multiply(multiply(panels, shape.rows), panel_width<T>);
+            multiply(size, static_cast<Index>(sizeof(T)) * 1024); // refuses what could never be addressed, gradients and optimizer included
+            tensors_.push_back({of.name + "." + shape.name, static_cast<Index>(i), shape, size_, size});
+            size_ += size;
+            multiply(size_, static_cast<Index>(sizeof(T)) * 1024);
+        }
+        inputs = layers_.back()->outputs();
+        require(i + 1 == spec_.layers.size() || find_activation(kernels_, of.activation).value, "layer ", of.name,
+                ": softmax is for the last layer only; use relu, tanh or another elementwise activation inside the network");
+    }
+}
+
+template <class T> double Model<T>::operations_per_sample() const {
+    double sum = 0;
+    for (const auto& layer : layers_) sum += static_cast<double>(layer->inputs()) * static_cast<double>(layer->outputs());
+    return sum;
+}
+
+template <class T> std::unique_ptr<Layer<T>> Model<T>::last_layer_with(const std::string& activation) const {
+    LayerSpec changed = spec_.layers.back();
+    changed.activation = activation;
+    return make_layer<T>(kernels_, changed, layers_.back()->inputs());
+}
+
+template <class T> void Model<T>::read(const Tensor& tensor, const T* flat, T* matrix) const {
+    kernels_.scatter(flat + tensor.offset, tensor.shape.rows, 0, tensor.shape.rows, tensor.shape.columns, matrix);
+}
+
+template <class T> void Model<T>::write(const Tensor& tensor, T* flat, const T* matrix) const {
+    kernels_.gather(matrix, tensor.shape.columns, nullptr, tensor.shape.rows, flat + tensor.offset, tensor.shape.rows, 0);
+}
+
+template class Model<float>;
+template class Model<double>;
+
+} // namespace deltarule

@@ -1,0 +1,51 @@
+// A spec made concrete: its layers for one number type and instruction set, and where each tensor lies in the one flat
+// array of parameters. Gradients and the arrays of an optimizer lie in the same way.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "isa/select.hpp"
+#include "layers/layer.hpp"
+#include "network/spec.hpp"
+
+namespace deltarule {
+
+struct Tensor {
+    std::string name; // "0.weight"
+    Index layer;
+    TensorShape shape;
+    Index offset; // in the flat array
+    Index size;   // with the padding of its panels
+};
+
+template <class T> class Model {
+  public:
+    Model(Spec spec, const KernelTable& table);
+
+    const Spec& spec() const { return spec_; }
+    const Kernels<T>& kernels() const { return kernels_; }
+    const std::vector<std::unique_ptr<Layer<T>>>& layers() const { return layers_; }
+    const std::vector<Tensor>& tensors() const { return tensors_; }
+    Index size() const { return size_; } // of the flat array
+    Index inputs() const { return spec_.inputs; }
+    Index outputs() const { return layers_.back()->outputs(); }
+    double operations_per_sample() const; // multiply-adds of one forward pass
+
+    // The last layer with another activation: a loss that works on logits, probabilities from a network of logits.
+    std::unique_ptr<Layer<T>> last_layer_with(const std::string& activation) const;
+
+    PanelView<T> view(const Tensor& tensor, T* flat) const { return {flat + tensor.offset, tensor.shape.rows, tensor.shape.columns}; }
+    void read(const Tensor& tensor, const T* flat, T* matrix) const;        // panels to row-major
+    void write(const Tensor& tensor, T* flat, const T* matrix) const; // and back
+
+  private:
+    Spec spec_;
+    const Kernels<T>& kernels_;
+    std::vector<std::unique_ptr<Layer<T>>> layers_;
+    std::vector<Tensor> tensors_;
+    Index size_ = 0;
+};
+
+} // namespace deltarule

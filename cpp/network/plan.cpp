@@ -1,0 +1,166 @@
+#include "network/plan.hpp"
+
+#include <utility>
+
+#include "base/require.hpp"
+
+namespace deltarule {
+
+namespace {
+
+// Lays views one after the other into a workspace that does not exist yet: first everybody says its size, then it is made.
+template <class T> class Layout {
+  public:
+    void place(T** where, Index rows, Index columns) {
+        places_.push_back({where, size_});
+        const Index panels = (columns - 1) / panel_width<T> + 1;
+        size_ += multiply(multiply(panels, rows), panel_width<T>);
+        multiply(size_, static_cast<Index>(sizeof(T)));
+    }
+    Buffer<T> make() const {
+        Buffer<T> workspace(size_);
+        for (const Place& place : places_) *place.where = workspace.data() + place.offset;
+        return workspace;
+    }
+
+  private:
+    struct Place {
+        T** where;
+        Index offset;
+    };
+    std::vector<Place> places_;
+    Index size_ = 0;
+};
+
+} // namespace
+
+template <class T>
+Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose, const std::string& output_activation) : model_(model), batch_size_(batch_size) {
+    const bool training = purpose != Purpose::inference;
+    for (const auto& layer : model.layers()) layers_.push_back(layer.get());
+    if (!output_activation.empty()) {
+        replaced_last_ = model.last_layer_with(output_activation);
+        layers_.back() = replaced_last_.get();
+    }
+
+    Layout<T> layout;
+    memory_.resize(layers_.size());
+    T* gradients = nullptr;
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+        const Layer<T>& layer = *layers_[i];
+        LayerMemory<T>& memory = memory_[i];
+        memory.input = {nullptr, batch_size, layer.inputs()};
+        memory.output = memory.delta = {nullptr, batch_size, layer.outputs()};
+        memory.input_gradient = memory.input;
+        memory.transposed = {nullptr, layer.outputs(), layer.inputs()};
+        if (i == 0) layout.place(&memory.input.data, batch_size, layer.inputs());
+        layout.place(&memory.output.data, batch_size, layer.outputs());
+        if (!training) continue;
+        if (layer.keeps_input()) layout.place(&memory.saved, batch_size, layer.outputs());
+        layout.place(&memory.delta.data, batch_size, layer.outputs());
+        if (i == 0 && purpose != Purpose::training_with_input_gradient) continue;
+        layout.place(&memory.transposed.data, layer.outputs(), layer.inputs());
+        if (i == 0) layout.place(&memory.input_gradient.data, batch_size, layer.inputs());
+    }
+    if (training && model.size() > 0) layout.place(&gradients, model.size() / panel_width<T>, 1);
+    workspace_ = layout.make();
+    for (std::size_t i = 1; i < layers_.size(); ++i) {
+        memory_[i].input.data = memory_[i - 1].output.data;
+        memory_[i].input_gradient.data = memory_[i - 1].delta.data;
+    }
+
+    std::vector<std::vector<Tensor>> tensors(layers_.size());
+    for (const Tensor& tensor : model.tensors()) {
+        const auto layer = static_cast<std::size_t>(tensor.layer);
+        tensors[layer].push_back(tensor);
+        memory_[layer].tensors.push_back({nullptr, tensor.shape.rows, tensor.shape.columns});
+        memory_[layer].gradients.push_back({nullptr, tensor.shape.rows, tensor.shape.columns});
+    }
+    for (std::size_t i = 0; training && i < layers_.size(); ++i)
+        for (Tile& tile : layers_[i]->tiles()) {
+            PlanTile<T> planned{static_cast<Index>(i), std::move(tile), {}, 0};
+            for (const auto& stretch : planned.tile.stretches) {
+                const Tensor& tensor = tensors[i][static_cast<std::size_t>(stretch.tensor)];
+                planned.stretches.push_back({tensor.offset + stretch.first * panel_width<T>, stretch.size * panel_width<T>, tensor.shape.penalized});
+                planned.cost += static_cast<double>(stretch.size);
+            }
+            tiles_.push_back(std::move(planned));
+        }
+    set_gradients(gradients);
+}
+
+template <class T> void Plan<T>::set_gradients(T* gradients) {
+    gradients_ = gradients;
+    std::vector<std::size_t> next(layers_.size());
+    for (const Tensor& tensor : model_.tensors()) {
+        const auto layer = static_cast<std::size_t>(tensor.layer);
+        memory_[layer].gradients[next[layer]++].data = gradients ? gradients + tensor.offset : nullptr;
+    }
+}
+
+template <class T> void Plan<T>::bind(T* parameters) {
+    parameters_ = parameters;
+    std::vector<std::size_t> next(layers_.size());
+    for (const Tensor& tensor : model_.tensors()) {
+        const auto layer = static_cast<std::size_t>(tensor.layer);
+        memory_[layer].tensors[next[layer]++].data = parameters + tensor.offset;
+    }
+    for (const PlanTile<T>& tile : tiles_) refresh(tile);
+}
+
+template <class T> Range Plan<T>::tiles_of(int thread, int threads) const {
+    double total = 0;
+    for (const PlanTile<T>& tile : tiles_) total += tile.cost;
+    // A tile belongs to the thread in whose part of the total its middle lies.
+    Range mine{static_cast<Index>(tiles_.size()), static_cast<Index>(tiles_.size())};
+    double before = 0;
+    for (std::size_t i = 0; i < tiles_.size(); ++i) {
+        const double middle = before + tiles_[i].cost / 2;
+        before += tiles_[i].cost;
+        if (middle < total * thread / threads) continue;
+        if (middle >= total * (thread + 1) / threads) {
+            mine.last = static_cast<Index>(i);
+            break;
+        }
+        if (mine.first == static_cast<Index>(tiles_.size())) mine.first = static_cast<Index>(i);
+    }
+    if (mine.first > mine.last) mine.first = mine.last;
+    return mine;
+}
+
+template <class T> void Plan<T>::forward(Index first, Index last) const {
+    for (std::size_t i = 0; i < layers_.size(); ++i) layers_[i]->forward(memory_[i], first, last);
+}
+
+template <class T> void Plan<T>::backward(Index first, Index last) const {
+    layers_.back()->output_slope(memory_.back(), first, last);
+    for (std::size_t i = layers_.size(); i-- > 0;)
+        if (memory_[i].input_gradient.data) layers_[i]->backward_input(memory_[i], first, last, i > 0 ? layers_[i - 1]->slope(memory_[i - 1]) : Slope<T>{});
+}
+
+template <class T> void Plan<T>::gradient(const PlanTile<T>& tile, Index batch) const {
+    const auto i = static_cast<std::size_t>(tile.layer);
+    layers_[i]->backward_weights(memory_[i], batch, tile.tile);
+}
+
+template <class T> void Plan<T>::refresh(const PlanTile<T>& tile) const {
+    const auto i = static_cast<std::size_t>(tile.layer);
+    layers_[i]->refresh(memory_[i], tile.tile);
+}
+
+template <class T> Index Plan<T>::first_layer_not_finite(Index batch) const {
+    const auto& kernels = model_.kernels();
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+        for (const PanelView<T>& tensor : memory_[i].tensors)
+            if (!kernels.all_finite(tensor.data, tensor.size())) return static_cast<Index>(i);
+        const PanelView<T>& output = memory_[i].output;
+        for (Index panel = 0; panel < output.panels(); ++panel)
+            if (!kernels.all_finite(output.panel(panel), batch * panel_width<T>)) return static_cast<Index>(i);
+    }
+    return -1;
+}
+
+template class Plan<float>;
+template class Plan<double>;
+
+} // namespace deltarule

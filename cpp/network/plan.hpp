@@ -1,0 +1,73 @@
+// A model for one batch size: where every activation, delta and gradient of a batch lies in one workspace, and the passes
+// over it. Nothing here allocates after the constructor.
+//
+//   forward:  input ─ layer 0 ─ layer 1 ─ … ─ output
+//   backward: delta of each layer from that of the one above; then, tile by tile, the gradients of the tensors
+//
+// Passes take a range of rows, the gradients a tile: what threads share out among themselves.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/buffer.hpp"
+#include "network/model.hpp"
+
+namespace deltarule {
+
+enum class Purpose { inference, training, training_with_input_gradient };
+
+template <class T> struct PlanTile {
+    struct Stretch {
+        Index offset, size; // in the flat array
+        bool penalized;
+    };
+    Index layer;
+    Tile tile;
+    std::vector<Stretch> stretches;
+    double cost; // multiply-adds for one sample, to share the tiles out evenly
+};
+
+template <class T> class Plan {
+  public:
+    // output_activation replaces that of the last layer, unless it is empty
+    Plan(const Model<T>& model, Index batch_size, Purpose purpose, const std::string& output_activation = {});
+
+    void bind(T* parameters); // the flat array to work with from now on
+    void bind_gradients(T* gradients) { set_gradients(gradients); } // another home for the gradients than the workspace
+
+    const Model<T>& model() const { return model_; }
+    Index batch_size() const { return batch_size_; }
+    PanelView<T> input() const { return memory_.front().input; }
+    PanelView<T> output() const { return memory_.back().output; }
+    PanelView<T> output_gradient() const { return memory_.back().delta; } // dL/d(output) goes in here; backward turns it into delta
+    PanelView<T> input_gradient() const { return memory_.front().input_gradient; }
+    T* parameters() const { return parameters_; }
+    T* gradients() const { return gradients_; }
+    const std::vector<PlanTile<T>>& tiles() const { return tiles_; }
+    Range tiles_of(int thread, int threads) const; // a share of the tiles of about equal cost
+
+    void forward(Index first, Index last) const;
+    void backward(Index first, Index last) const;
+    void gradient(const PlanTile<T>& tile, Index batch) const;
+    void refresh(const PlanTile<T>& tile) const;
+
+    // The first layer that has something not finite in its tensors or in the output of the rows before `batch`; -1: none
+    Index first_layer_not_finite(Index batch) const;
+
+  private:
+    void set_gradients(T* gradients);
+
+    const Model<T>& model_;
+    const Index batch_size_;
+    std::unique_ptr<Layer<T>> replaced_last_;
+    std::vector<const Layer<T>*> layers_;
+    std::vector<LayerMemory<T>> memory_;
+    std::vector<PlanTile<T>> tiles_;
+    Buffer<T> workspace_;
+    T* parameters_ = nullptr;
+    T* gradients_ = nullptr;
+};
+
+} // namespace deltarule

@@ -1,0 +1,15 @@
+// What a network is, as the user wrote it: read once from the dict that Python made (bindings/spec.cpp).
+#pragma once
+
+#include <vector>
+
+#include "layers/registry.hpp"
+
+namespace deltarule {
+
+struct Spec {
+    Index inputs = 0;
+    std::vector<LayerSpec> layers;
+};
+
+} // namespace deltarule

@@ -1,0 +1,101 @@
+#include "training/evaluate.hpp"
+
+#include <algorithm>
+
+namespace deltarule {
+
+template <class T>
+bool predict(const Model<T>& model, T* parameters, MatrixView<const T> inputs, const std::string& output_activation, MatrixView<T> outputs, int threads, Monitor& monitor) {
+    constexpr Index block_rows = 256;
+    const Index blocks = (inputs.rows + block_rows - 1) / block_rows;
+    const int team = static_cast<int>(std::min<Index>(threads, std::max<Index>(blocks, 1)));
+    std::vector<std::unique_ptr<Plan<T>>> plans;
+    for (int i = 0; i < team; ++i) {
+        plans.push_back(std::make_unique<Plan<T>>(model, std::min(block_rows, std::max<Index>(inputs.rows, 1)), Purpose::inference, output_activation));
+        plans.back()->bind(parameters);
+    }
+    std::atomic<bool> stop{false};
+    run_team(team, [&](int thread, Barrier&) {
+        const Plan<T>& plan = *plans[static_cast<std::size_t>(thread)];
+        const Range mine = share(blocks, thread, team);
+        for (Index block = mine.first; block < mine.last && !stop; ++block) {
+            const Index first = block * block_rows;
+            const Index count = std::min(block_rows, inputs.rows - first);
+            const PanelView<T> input = plan.input(), output = plan.output();
+            model.kernels().gather(inputs.row(first), inputs.columns, nullptr, count, input.data, input.rows, 0);
+            plan.forward(0, count);
+            model.kernels().scatter(output.data, output.rows, 0, count, output.columns, outputs.row(first));
+            if (thread != 0) continue;
+            monitor.poll(model.operations_per_sample() * static_cast<double>(count));
+            if (monitor.should_stop()) stop = true;
+        }
+    });
+    return !stop;
+}
+
+template <class T>
+Evaluation<T>::Evaluation(const Model<T>& model, T* parameters, const Loss<T>& loss, const Samples<T>& samples, int threads)
+    : model_(model), parameters_(parameters), loss_(loss), samples_(samples) {
+    // A function of the user's sees all samples at once: its mean over parts would not be its value.
+    const Index rows = loss.kernel ? std::min(block_rows, std::max<Index>(samples.size(), 1)) : samples.size();
+    const Index blocks = (samples.size() + rows - 1) / rows;
+    for (int i = 0; i < (loss.kernel ? threads : 1); ++i) {
+        Worker worker{std::make_unique<Plan<T>>(model, rows, Purpose::inference, output_activation(model, loss)), nullptr};
+        worker.plan->bind(parameters);
+        worker.batch_loss = std::make_unique<BatchLoss<T>>(loss_, *worker.plan, false);
+        workers_.push_back(std::move(worker));
+    }
+    block_sum_.resize(static_cast<std::size_t>(blocks));
+    block_weight_.resize(static_cast<std::size_t>(blocks));
+}
+
+template <class T> void Evaluation<T>::run(int thread, int threads, Monitor& monitor) {
+    if (thread >= static_cast<int>(workers_.size())) return;
+    const Worker& worker = workers_[static_cast<std::size_t>(thread)];
+    const Index rows = worker.plan->batch_size();
+    const Range mine = share(static_cast<Index>(block_sum_.size()), thread, std::min(threads, static_cast<int>(workers_.size())));
+    for (Index block = mine.first; block < mine.last && !(thread == 0 && monitor.should_stop()); ++block) {
+        const Batch batch{nullptr, block * rows, std::min(rows, samples_.size() - block * rows)};
+        const double weight = worker.batch_loss->total_weight(samples_, batch);
+        worker.batch_loss->gather(samples_, batch, weight, 0, batch.count);
+        worker.plan->forward(0, batch.count);
+        double value = 0;
+        if (loss_.kernel) {
+            worker.batch_loss->rows(samples_, 0, batch.count);
+            value = worker.batch_loss->value(batch.count, samples_.weights != nullptr, weight);
+        } else {
+            try {
+                value = worker.batch_loss->custom(batch);
+            } catch (...) {
+                failure_ = std::current_exception();
+            }
+        }
+        block_sum_[static_cast<std::size_t>(block)] = value * weight;
+        block_weight_[static_cast<std::size_t>(block)] = weight;
+        if (thread == 0) monitor.poll(model_.operations_per_sample() * static_cast<double>(batch.count));
+    }
+}
+
+template <class T> double Evaluation<T>::value() const {
+    double sum = 0, weight = 0;
+    for (std::size_t block = 0; block < block_sum_.size(); ++block) {
+        sum += block_sum_[block];
+        weight += block_weight_[block];
+    }
+    double value = weight > 0 ? sum / weight : 0;
+    for (const Tensor& tensor : model_.tensors()) {
+        const LayerSpec& layer = model_.spec().layers[static_cast<std::size_t>(tensor.layer)];
+        if (!tensor.shape.penalized || (layer.l1 <= 0 && layer.l2 <= 0)) continue;
+        double absolute = 0, squared = 0;
+        model_.kernels().penalty_sums(parameters_ + tensor.offset, tensor.size, &absolute, &squared);
+        value += layer.l1 * absolute + 0.5 * layer.l2 * squared;
+    }
+    return value;
+}
+
+template bool predict(const Model<float>&, float*, MatrixView<const float>, const std::string&, MatrixView<float>, int, Monitor&);
+template bool predict(const Model<double>&, double*, MatrixView<const double>, const std::string&, MatrixView<double>, int, Monitor&);
+template class Evaluation<float>;
+template class Evaluation<double>;
+
+} // namespace deltarule

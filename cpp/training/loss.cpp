@@ -1,0 +1,101 @@
+#include "training/loss.hpp"
+
+#include <cstdlib>
+#include <string_view>
+
+#include "base/require.hpp"
+
+namespace deltarule {
+
+template <class T> const LossKernel<T>& find_loss(const Kernels<T>& kernels, const std::string& name) {
+    for (int i = 0; i < kernels.loss_count; ++i)
+        if (name == kernels.losses[i].name) return kernels.losses[i];
+    require(false, "there is no loss \"", name, "\"");
+    std::abort(); // not reached
+}
+
+template <class T> std::string output_activation(const Model<T>& model, const Loss<T>& loss) {
+    if (!loss.kernel) return {};
+    const std::string& written = model.spec().layers.back().activation;
+    const std::string_view link = loss.kernel->link;
+    const bool from_logits = link == "softmax" || link == "sigmoid";
+    return from_logits && written == link ? "identity" : std::string();
+}
+
+template <class T>
+BatchLoss<T>::BatchLoss(const Loss<T>& loss, const Plan<T>& plan, bool wants_gradient)
+    : loss_(loss), plan_(plan), wants_gradient_(wants_gradient), target_(plan.output().size()), scale_(plan.batch_size()), weight_(plan.batch_size()),
+      row_value_(plan.batch_size()), row_major_(loss.kernel ? 0 : 2 * plan.batch_size() * plan.output().columns),
+      labels_(loss.kernel && loss.kernel->takes_labels ? plan.batch_size() : 0) {}
+
+template <class T> double BatchLoss<T>::total_weight(const Samples<T>& samples, const Batch& batch) const {
+    if (!samples.weights) return static_cast<double>(batch.count);
+    double sum = 0;
+    for (Index row = 0; row < batch.count; ++row) sum += static_cast<double>(samples.weights[batch.sample(row)]);
+    return sum;
+}
+
+template <class T> void BatchLoss<T>::gather(const Samples<T>& samples, const Batch& batch, double total_weight, Index first, Index last) const {
+    const Kernels<T>& kernels = plan_.model().kernels();
+    const auto rows_of = [&](MatrixView<const T> matrix, PanelView<T> panels) {
+        kernels.gather(batch.order ? matrix.data : matrix.row(batch.first + first), matrix.columns, batch.order ? batch.order + first : nullptr, last - first, panels.data,
+                       panels.rows, first);
+    };
+    rows_of(samples.inputs, plan_.input());
+    if (!loss_.kernel) return;
+    if (samples.labels)
+        for (Index row = first; row < last; ++row) labels_[row] = samples.labels[batch.sample(row)];
+    else
+        rows_of(samples.targets, {target_.data(), plan_.batch_size(), samples.targets.columns});
+    // A batch whose weights are all zero has no gradient and no say in the mean.
+    const T share = total_weight > 0 ? static_cast<T>(1 / total_weight) : T{0};
+    for (Index row = first; row < last; ++row) {
+        if (samples.weights) weight_[row] = samples.weights[batch.sample(row)];
+        scale_[row] = samples.weights ? weight_[row] * share : share;
+    }
+}
+
+template <class T> void BatchLoss<T>::rows(const Samples<T>& samples, Index first, Index last) const {
+    const PanelView<T> output = plan_.output(), delta = plan_.output_gradient();
+    loss_.kernel->rows({.output = output.data,
+                        .output_stride = output.rows,
+                        .delta = wants_gradient_ ? delta.data : nullptr,
+                        .delta_stride = delta.rows,
+                        .target = target_.data(),
+                        .target_stride = plan_.batch_size(),
+                        .labels = samples.labels ? labels_.data() : nullptr,
+                        .row_scale = scale_.data(),
+                        .row_value = row_value_.data(),
+                        .columns = output.columns,
+                        .first_row = first,
+                        .last_row = last,
+                        .parameters = &loss_.parameter});
+}
+
+template <class T> double BatchLoss<T>::custom(const Batch& batch) const {
+    const Kernels<T>& kernels = plan_.model().kernels();
+    const PanelView<T> output = plan_.output();
+    const MatrixView<T> values{row_major_.data(), batch.count, output.columns};
+    const MatrixView<T> gradient{row_major_.data() + plan_.batch_size() * output.columns, batch.count, output.columns};
+    kernels.scatter(output.data, output.rows, 0, batch.count, output.columns, values.data);
+    const double value = loss_.custom(values, batch, gradient);
+    if (wants_gradient_) kernels.gather(gradient.data, output.columns, nullptr, batch.count, plan_.output_gradient().data, output.rows, 0);
+    return value;
+}
+
+// Four sums side by side: a single one would wait for itself at every row.
+template <class T> double BatchLoss<T>::value(Index count, bool weighted, double total_weight) const {
+    double sums[4]{};
+    for (Index row = 0; row < count; ++row) sums[row % 4] += static_cast<double>(row_value_[row]) * (weighted ? static_cast<double>(weight_[row]) : 1.0);
+    const double sum = (sums[0] + sums[2]) + (sums[1] + sums[3]);
+    return total_weight > 0 ? sum / total_weight : 0;
+}
+
+template const LossKernel<float>& find_loss(const Kernels<float>&, const std::string&);
+template const LossKernel<double>& find_loss(const Kernels<double>&, const std::string&);
+template std::string output_activation(const Model<float>&, const Loss<float>&);
+template std::string output_activation(const Model<double>&, const Loss<double>&);
+template class BatchLoss<float>;
+template class BatchLoss<double>;
+
+} // namespace deltarule

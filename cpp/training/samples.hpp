@@ -1,0 +1,26 @@
+// The user's data, borrowed: rows of inputs, targets (dense rows or class indices) and weights. Nothing here is copied
+// until a batch is gathered into panels.
+#pragma once
+
+#include <cstdint>
+
+#include "base/view.hpp"
+
+namespace deltarule {
+
+template <class T> struct Samples {
+    MatrixView<const T> inputs;
+    MatrixView<const T> targets;           // or no data, where there are labels
+    const std::int32_t* labels = nullptr;  // one class index for each sample
+    const T* weights = nullptr;            // one for each sample; null: all 1
+    Index size() const { return inputs.rows; }
+};
+
+// Which samples make a batch: those that `order` names, or `count` in a row from `first` on where it is null.
+struct Batch {
+    const std::int64_t* order;
+    Index first, count;
+    Index sample(Index row) const { return order ? static_cast<Index>(order[row]) : first + row; }
+};
+
+} // namespace deltarule

@@ -1,0 +1,152 @@
+#include "training/step.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace deltarule {
+
+namespace {
+// Past so many multiply-adds a step takes long enough for a Ctrl-C to fall into its gradients: they then come first and the
+// updates all after, so that the step can still be given up.
+constexpr double long_step = 2e9;
+} // namespace
+
+template <class T>
+Step<T>::Step(Plan<T>& plan, const BatchLoss<T>& batch_loss, const Loss<T>& loss, Optimizer<T>* optimizer, const Clipping& clipping, Monitor& monitor)
+    : plan_(plan), batch_loss_(batch_loss), loss_(loss), optimizer_(optimizer), clipping_(clipping), monitor_(monitor),
+      work_per_sample_(plan.model().operations_per_sample()), tile_penalty_(plan.tiles().size()), tile_squares_(plan.tiles().size()) {
+    for (const LayerSpec& layer : plan.model().spec().layers) has_penalty_ = has_penalty_ || layer.l1 > 0 || layer.l2 > 0;
+}
+
+template <class T> Outcome Step<T>::run(int thread, int threads, Barrier& barrier, const Samples<T>& samples, const Batch& batch) {
+    const double total_weight = batch_loss_.total_weight(samples, batch);
+    const Range tiles = threads == 1 ? Range{0, static_cast<Index>(plan_.tiles().size())} : plan_.tiles_of(thread, threads);
+    const bool separate = !optimizer_ || clipping_.norm > 0 || clipping_.value > 0 || work_per_sample_ * static_cast<double>(batch.count) > long_step;
+
+    forward_and_backward(thread, share(batch.count, thread, threads), barrier, samples, batch, total_weight);
+    if (thread == 0) {
+        stop_early_ = monitor_.should_stop();
+        if (optimizer_) optimizer_->begin_step();
+    }
+    barrier.wait();
+
+    const auto give_up = [&](Outcome outcome) {
+        if (thread == 0 && optimizer_) optimizer_->undo_begin();
+        return outcome;
+    };
+    if (failed_) return give_up(Outcome::failed);
+    if (stop_early_) return give_up(Outcome::interrupted);
+    double value = loss_.kernel ? batch_loss_.value(batch.count, samples.weights != nullptr, total_weight) : custom_value_;
+    if (!std::isfinite(value)) {
+        if (thread == 0) value_ = value;
+        return give_up(Outcome::diverged);
+    }
+    gradients(tiles, batch.count, thread, !separate);
+    if (separate) {
+        if (thread == 0) stop_late_ = monitor_.should_stop();
+        barrier.wait();
+        if (stop_late_) return give_up(Outcome::interrupted);
+        clip_and_update(tiles);
+    }
+    barrier.wait();
+
+    if (thread == 0) {
+        if (has_penalty_)
+            for (const double penalty : tile_penalty_) value += penalty;
+        value_ = value;
+        total_weight_ = total_weight;
+    }
+    return Outcome::updated;
+}
+
+template <class T>
+void Step<T>::forward_and_backward(int thread, Range rows, Barrier& barrier, const Samples<T>& samples, const Batch& batch, double total_weight) {
+    const auto in_blocks = [&](const auto& pass) {
+        for (Index first = rows.first; first < rows.last && !(thread == 0 && monitor_.should_stop()); first += block_rows) {
+            const Index last = std::min(first + block_rows, rows.last);
+            pass(first, last);
+            poll(thread, 2 * work_per_sample_ * static_cast<double>(last - first));
+        }
+    };
+    if (loss_.kernel) {
+        in_blocks([&](Index first, Index last) {
+            batch_loss_.gather(samples, batch, total_weight, first, last);
+            plan_.forward(first, last);
+            batch_loss_.rows(samples, first, last);
+            plan_.backward(first, last);
+        });
+        return;
+    }
+    // A function of the user's sees the whole batch at once, on the fit's own thread.
+    in_blocks([&](Index first, Index last) {
+        batch_loss_.gather(samples, batch, total_weight, first, last);
+        plan_.forward(first, last);
+    });
+    barrier.wait();
+    if (thread == 0 && !monitor_.should_stop()) {
+        try {
+            custom_value_ = batch_loss_.custom(batch);
+        } catch (...) {
+            failure_ = std::current_exception();
+            failed_ = true;
+        }
+    }
+    barrier.wait();
+    if (!failed_) in_blocks([&](Index first, Index last) { plan_.backward(first, last); });
+}
+
+template <class T> void Step<T>::gradients(Range tiles, Index batch, int thread, bool update_too) {
+    const Kernels<T>& kernels = plan_.model().kernels();
+    for (Index t = tiles.first; t < tiles.last; ++t) {
+        const PlanTile<T>& tile = plan_.tiles()[static_cast<std::size_t>(t)];
+        plan_.gradient(tile, batch);
+        if (has_penalty_) {
+            const LayerSpec& layer = plan_.model().spec().layers[static_cast<std::size_t>(tile.layer)];
+            double penalty = 0;
+            for (const auto& stretch : tile.stretches) {
+                if (!stretch.penalized) continue;
+                double absolute = 0, squared = 0;
+                kernels.penalty_sums(plan_.parameters() + stretch.offset, stretch.size, &absolute, &squared);
+                penalty += layer.l1 * absolute + 0.5 * layer.l2 * squared;
+                kernels.add_penalty(plan_.parameters() + stretch.offset, plan_.gradients() + stretch.offset, stretch.size, static_cast<T>(layer.l1),
+                                    static_cast<T>(layer.l2));
+            }
+            tile_penalty_[static_cast<std::size_t>(t)] = penalty;
+        }
+        if (clipping_.value > 0)
+            for (const auto& stretch : tile.stretches) kernels.clamp(plan_.gradients() + stretch.offset, stretch.size, static_cast<T>(clipping_.value));
+        if (clipping_.norm > 0) {
+            double squares = 0;
+            for (const auto& stretch : tile.stretches) squares += kernels.sum_of_squares(plan_.gradients() + stretch.offset, stretch.size);
+            tile_squares_[static_cast<std::size_t>(t)] = squares;
+        }
+        if (update_too) {
+            for (const auto& stretch : tile.stretches) optimizer_->update(plan_.parameters(), plan_.gradients(), stretch.offset, stretch.size);
+            plan_.refresh(tile);
+        }
+        poll(thread, tile.cost * static_cast<double>(batch));
+    }
+}
+
+// As torch clips: by max_norm / (norm + 1e-6), never enlarging.
+template <class T> void Step<T>::clip_and_update(Range tiles) {
+    double factor = 1;
+    if (clipping_.norm > 0) {
+        double squares = 0;
+        for (const double of_tile : tile_squares_) squares += of_tile;
+        factor = std::min(1.0, clipping_.norm / (std::sqrt(squares) + 1e-6));
+    }
+    for (Index t = tiles.first; t < tiles.last; ++t) {
+        const PlanTile<T>& tile = plan_.tiles()[static_cast<std::size_t>(t)];
+        for (const auto& stretch : tile.stretches) {
+            if (factor < 1) plan_.model().kernels().scale(plan_.gradients() + stretch.offset, stretch.size, static_cast<T>(factor));
+            if (optimizer_) optimizer_->update(plan_.parameters(), plan_.gradients(), stretch.offset, stretch.size);
+        }
+        if (optimizer_) plan_.refresh(tile);
+    }
+}
+
+template class Step<float>;
+template class Step<double>;
+
+} // namespace deltarule

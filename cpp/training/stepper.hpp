@@ -1,0 +1,37 @@
+// One step at a time, for callers with a loop of their own: keeps its plan between calls. Without an optimizer it gives
+// loss and gradients and leaves the parameters as they are.
+#pragma once
+
+#include <memory>
+
+#include "training/step.hpp"
+
+namespace deltarule {
+
+template <class T> class Stepper {
+  public:
+    Stepper(const Model<T>& model, T* parameters, Optimizer<T>* optimizer, const Loss<T>& loss, const Clipping& clipping);
+
+    // A batch of any size; the plan grows with the largest. Diverged, interrupted or failed: nothing was changed.
+    Outcome step(const Samples<T>& samples, int threads, std::function<bool()> interrupted);
+    double loss() const { return step_->loss(); }
+    std::exception_ptr failure() const { return step_->failure(); }
+    const T* gradients() const { return plan_->gradients(); } // flat, of the last step
+    Index first_layer_not_finite(Index batch) const { return plan_->first_layer_not_finite(batch); }
+    void rebind() { // somebody else has changed the parameters
+        if (plan_) plan_->bind(parameters_);
+    }
+
+  private:
+    const Model<T>& model_;
+    T* const parameters_;
+    Optimizer<T>* const optimizer_;
+    const Loss<T> loss_;
+    const Clipping clipping_;
+    std::unique_ptr<Plan<T>> plan_;
+    std::unique_ptr<BatchLoss<T>> batch_loss_;
+    std::unique_ptr<Monitor> monitor_;
+    std::unique_ptr<Step<T>> step_;
+};
+
+} // namespace deltarule

@@ -1,0 +1,132 @@
+#include "training/trainer.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "base/random.hpp"
+
+namespace deltarule {
+
+namespace {
+
+// What the threads of a fit share. Thread 0 writes between barriers, all read.
+template <class T> class Loop {
+  public:
+    Loop(const Model<T>& model, T* parameters, Optimizer<T>& optimizer, const Loss<T>& loss, const Samples<T>& samples, const FitOptions<T>& options)
+        : model_(model), parameters_(parameters), optimizer_(optimizer), samples_(samples), options_(options), batch_size_(std::min(options.batch_size, samples.size())),
+          plan_(model, batch_size_, Purpose::training, output_activation(model, loss)), batch_loss_(loss, plan_, true), monitor_(options.interrupted),
+          step_(plan_, batch_loss_, loss, &optimizer, options.clipping, monitor_), order_(options.shuffle ? samples.size() : 0), last_finite_(model.size()) {
+        plan_.bind(parameters);
+        if (options.validation) validation_.emplace(model, parameters, options.validation_loss ? *options.validation_loss : loss, *options.validation, options.threads);
+        result_.history.reserve(static_cast<std::size_t>(std::min<Index>(options.epochs, 1 << 20)));
+    }
+
+    FitResult run() {
+        const auto start = std::chrono::steady_clock::now();
+        run_team(options_.threads, [&](int thread, Barrier& barrier) {
+            for (Index epoch = 0; epoch < options_.epochs && !done_; ++epoch) {
+                if (thread == 0) begin_epoch(epoch);
+                barrier.wait();
+                const Outcome outcome = steps(thread, barrier);
+                if (outcome == Outcome::updated && validation_) {
+                    validation_->run(thread, options_.threads, monitor_);
+                    barrier.wait();
+                }
+                if (thread == 0) {
+                    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+                    end_epoch(epoch, outcome, seconds.count());
+                }
+                barrier.wait();
+            }
+        });
+        if (failure_) std::rethrow_exception(failure_);
+        return std::move(result_);
+    }
+
+  private:
+    void begin_epoch(Index epoch) {
+        if (options_.shuffle) shuffle(order_.view(), Random(options_.seed, Stream::shuffle, static_cast<std::uint64_t>(options_.first_epoch + epoch)));
+        std::memcpy(last_finite_.data(), parameters_, static_cast<std::size_t>(model_.size()) * sizeof(T));
+        loss_sum_ = weight_sum_ = 0;
+        step_in_epoch_ = 0;
+    }
+
+    Outcome steps(int thread, Barrier& barrier) {
+        for (Index first = 0; first < samples_.size(); first += batch_size_) {
+            const Batch batch{options_.shuffle ? order_.data() + first : nullptr, first, std::min(batch_size_, samples_.size() - first)};
+            const Outcome outcome = step_.run(thread, options_.threads, barrier, samples_, batch);
+            if (outcome != Outcome::updated) return outcome;
+            if (thread != 0) continue;
+            loss_sum_ += step_.loss() * step_.total_weight();
+            weight_sum_ += step_.total_weight();
+            ++step_in_epoch_;
+        }
+        return Outcome::updated;
+    }
+
+    void end_epoch(Index epoch, Outcome outcome, double seconds) {
+        try {
+            if (outcome == Outcome::failed) std::rethrow_exception(step_.failure());
+            if (outcome == Outcome::interrupted || monitor_.should_stop()) return finish(FitEnd::interrupted);
+            const bool finite = model_.kernels().all_finite(parameters_, model_.size());
+            if (outcome == Outcome::diverged || !finite) return diverged(epoch, outcome == Outcome::diverged);
+            EpochLog log{weight_sum_ > 0 ? loss_sum_ / weight_sum_ : 0, 0, optimizer_.learning_rate(), seconds, validation_.has_value()};
+            if (validation_) {
+                if (validation_->failure()) std::rethrow_exception(validation_->failure());
+                log.validation_loss = validation_->value();
+            }
+            result_.history.push_back(log);
+            if (options_.after_epoch && options_.after_epoch(epoch, log)) finish(FitEnd::stopped);
+        } catch (...) {
+            failure_ = std::current_exception();
+            done_ = true;
+        }
+    }
+
+    void diverged(Index epoch, bool in_loss) {
+        result_.epoch = epoch;
+        result_.step = step_in_epoch_;
+        result_.loss = in_loss ? step_.loss() : 0;
+        result_.layer = plan_.first_layer_not_finite(batch_size_);
+        std::memcpy(parameters_, last_finite_.data(), static_cast<std::size_t>(model_.size()) * sizeof(T));
+        finish(FitEnd::diverged);
+    }
+
+    void finish(FitEnd end) {
+        result_.end = end;
+        done_ = true;
+    }
+
+    const Model<T>& model_;
+    T* const parameters_;
+    Optimizer<T>& optimizer_;
+    const Samples<T>& samples_;
+    const FitOptions<T>& options_;
+    const Index batch_size_;
+    Plan<T> plan_;
+    const BatchLoss<T> batch_loss_;
+    Monitor monitor_;
+    Step<T> step_;
+    std::optional<Evaluation<T>> validation_;
+    const Buffer<std::int64_t> order_;
+    const Buffer<T> last_finite_;
+
+    bool done_ = false;
+    double loss_sum_ = 0, weight_sum_ = 0;
+    Index step_in_epoch_ = 0;
+    std::exception_ptr failure_;
+    FitResult result_;
+};
+
+} // namespace
+
+template <class T>
+FitResult fit(const Model<T>& model, T* parameters, Optimizer<T>& optimizer, const Loss<T>& loss, const Samples<T>& samples, const FitOptions<T>& options) {
+    return Loop<T>(model, parameters, optimizer, loss, samples, options).run();
+}
+
+template FitResult fit(const Model<float>&, float*, Optimizer<float>&, const Loss<float>&, const Samples<float>&, const FitOptions<float>&);
+template FitResult fit(const Model<double>&, double*, Optimizer<double>&, const Loss<double>&, const Samples<double>&, const FitOptions<double>&);
+
+} // namespace deltarule

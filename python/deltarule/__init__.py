@@ -1,0 +1,101 @@
+"""deltarule: small neural networks trained by backpropagation on the CPU, in one native loop, the same bits everywhere.
+
+Start with `Network`, `Dense` and `Network.fit`; `deltarule.reference` is the same mathematics in plain NumPy, to read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+from .errors import DivergenceError
+from .history import History
+from .layers import Dense
+from .losses import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Hinge,
+    Huber,
+    LogCosh,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    Poisson,
+    Quantile,
+    SquaredHinge,
+)
+from .network import Network, isa, isas
+from .optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, NAdam, RMSprop, Rprop
+from .threads import set_num_threads
+from .trainer import Trainer
+
+if TYPE_CHECKING:
+    from . import datasets as datasets
+    from . import reference as reference
+    from .gradcheck import GradientCheck as GradientCheck
+    from .gradcheck import gradcheck as gradcheck
+    from .preprocessing import Standardizer as Standardizer
+    from .preprocessing import one_hot as one_hot
+    from .preprocessing import train_test_split as train_test_split
+
+# Not everybody needs these at once: imported when first asked for.
+_LAZY = {
+    "GradientCheck": "gradcheck",
+    "gradcheck": "gradcheck",
+    "Standardizer": "preprocessing",
+    "one_hot": "preprocessing",
+    "train_test_split": "preprocessing",
+    "datasets": "datasets",
+    "reference": "reference",
+}
+
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "BinaryCrossEntropy",
+    "CrossEntropy",
+    "Dense",
+    "DivergenceError",
+    "GradientCheck",
+    "Hinge",
+    "History",
+    "Huber",
+    "LogCosh",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "NAdam",
+    "Network",
+    "Poisson",
+    "Quantile",
+    "RMSprop",
+    "Rprop",
+    "SquaredHinge",
+    "Standardizer",
+    "Trainer",
+    "__version__",
+    "datasets",
+    "gradcheck",
+    "isa",
+    "isas",
+    "one_hot",
+    "reference",
+    "set_num_threads",
+    "train_test_split",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'deltarule' has no attribute {name!r}")
+    import importlib
+
+    module = importlib.import_module(f".{_LAZY[name]}", __name__)
+    value = module if _LAZY[name] == name and not hasattr(module, name) else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

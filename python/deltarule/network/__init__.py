@@ -1,0 +1,8 @@
+"""The network: its structure (structure.py), training and answers (network.py, fitting.py), files (files.py)."""
+
+from __future__ import annotations
+
+from .network import Network
+from .structure import isa, isas, vocabulary
+
+__all__ = ["Network", "isa", "isas", "vocabulary"]

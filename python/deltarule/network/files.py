@@ -1,0 +1,137 @@
+"""Model files: safetensors with the parameters, and JSON metadata with the spec. Hostile until checked.
+
+The header is checked against the spec, name by name and shape by shape, before memory is taken for a single number.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from ..losses import Loss, loss_from_spec
+
+if TYPE_CHECKING:
+    from .structure import Structure
+
+    N = TypeVar("N", bound=Structure)
+
+__all__ = ["load", "save"]
+
+_FORMAT = "deltarule"
+_VERSION = 1
+_DTYPES = {"F32": "float32", "F64": "float64"}
+
+
+def save(network: Structure, path: str | os.PathLike[str]) -> None:
+    """`Network.save`."""
+    from safetensors.numpy import save as to_bytes
+
+    loss = network.loss.to_spec() if isinstance(network.loss, Loss) else None
+    description = {
+        "version": _VERSION,
+        "spec": network.spec(),
+        "loss": loss,
+        "epochs_trained": network.epochs_trained,
+    }
+    content = to_bytes(network.state_dict(), metadata={"format": _FORMAT, _FORMAT: json.dumps(description)})
+    write_whole(path, content)
+
+
+def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file so that it is there complete or not at all, whatever happens in between."""
+    target = os.fspath(path)
+    folder = os.path.dirname(os.path.abspath(target))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"{target!r} cannot be written: there is no folder {folder!r}; create it first")
+    descriptor, temporary = tempfile.mkstemp(prefix=".deltarule-", dir=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def load(kind: type[N], path: str | os.PathLike[str]) -> N:
+    """`Network.load`."""
+    from safetensors import SafetensorError, safe_open
+
+    name = os.fspath(path)
+    if not os.path.exists(name):
+        raise FileNotFoundError(f"there is no file {name!r}")
+    try:
+        with safe_open(name, framework="numpy") as file:
+            network = _described(kind, file, name)
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+    except SafetensorError as error:
+        raise ValueError(f"{name!r} is no readable safetensors file: {error}; save the model again") from error
+    for key, array in state.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name!r}: {key} holds numbers that are not finite; the file is damaged")
+    network.load_state_dict(state)
+    return network
+
+
+def _described(kind: type[N], file: Any, name: str) -> N:
+    """The network of the metadata, without its parameters, once the header agrees with it."""
+    metadata = file.metadata() or {}
+    if metadata.get("format") != _FORMAT or _FORMAT not in metadata:
+        raise ValueError(f"{name!r} is no model of deltarule: its metadata has no {_FORMAT!r}; for plain arrays use safetensors.numpy")
+    try:
+        description = json.loads(metadata[_FORMAT])
+        if not isinstance(description, dict) or description.get("version") != _VERSION:
+            raise ValueError(f"its format is not version {_VERSION}: it needs another version of deltarule")
+        if set(description) != {"version", "spec", "loss", "epochs_trained"}:
+            raise ValueError(f"its description has the keys {sorted(description)}")
+        spec = description["spec"]
+        _check_header(spec, file)
+        network = kind.from_spec(spec)
+        network.loss = None if description["loss"] is None else loss_from_spec(description["loss"])
+        network.epochs_trained = _count(description["epochs_trained"])
+    except (ValueError, TypeError, RecursionError, MemoryError) as error:
+        raise ValueError(f"{name!r} cannot be loaded: {error}") from error
+    return network
+
+
+def _check_header(spec: Any, file: Any) -> None:
+    """Compare what the spec promises with what the file has, with Python's integers, which do not overflow."""
+    expected: dict[str, tuple[list[int], str]] = {}
+    if not isinstance(spec, dict) or not isinstance(spec.get("layers"), list) or not isinstance(spec.get("input_shape"), list):
+        raise ValueError("its spec has no layers or no input_shape")
+    dtype = spec.get("dtype")
+    inputs = spec["input_shape"][0] if len(spec["input_shape"]) == 1 else None
+    for number, layer in enumerate(spec["layers"]):
+        units = layer.get("units") if isinstance(layer, dict) else None
+        if type(inputs) is not int or type(units) is not int or inputs < 1 or units < 1:
+            raise ValueError(f"layer {number} of its spec has {inputs!r} inputs and {units!r} units")
+        prefix = str(number) if layer.get("name") is None else layer["name"]
+        expected[f"{prefix}.weight"] = ([inputs, units], str(dtype))
+        if layer.get("use_bias"):
+            expected[f"{prefix}.bias"] = ([units], str(dtype))
+        inputs = units
+    found = {}
+    for key in file.keys():  # noqa: SIM118 - no mapping
+        part = file.get_slice(key)
+        found[key] = (list(part.get_shape()), _DTYPES.get(part.get_dtype(), part.get_dtype()))
+    if found != expected:
+        differing = sorted(key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key))[:5]
+        raise ValueError(
+            "its arrays are not those of its spec: "
+            + ", ".join(f"{key} is {found.get(key, 'missing')}, expected {expected.get(key, 'none')}" for key in differing)
+        )
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**62:
+        raise ValueError(f"epochs_trained is {value!r}")
+    return value

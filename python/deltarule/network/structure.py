@@ -1,0 +1,259 @@
+"""What a network is and what it keeps: layers, dtype, seed, parameters, its spec and its files.
+
+Here the native core is imported, and nowhere else. The core holds the formulas and the layout of the parameters; the
+memory of the parameters is an array of Python's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _core
+from ..data import as_matrix
+from ..layers import Layer, layer_from_spec
+from ..losses import CustomLoss, Loss
+from ..names import did_you_mean, require_integer
+from ..threads import available_threads, resolve_threads
+
+__all__ = ["Array", "Structure", "all_finite", "isa", "isas", "vocabulary"]
+
+Array = npt.NDArray[Any]
+
+isa = _core.isa
+isas = _core.isas
+vocabulary = _core.vocabulary
+all_finite = _core.all_finite
+
+_NATIVE = {"float32": _core.NetworkFloat32, "float64": _core.NetworkFloat64}
+_STEPPER = {"float32": _core.StepperFloat32, "float64": _core.StepperFloat64}
+
+
+class Structure:
+    """Layers and their parameters; `Network` adds training and answers."""
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        input_shape: int | tuple[int, ...] | None = None,
+        dtype: npt.DTypeLike = "float32",
+        seed: int = 0,
+    ) -> None:
+        if isinstance(layers, Layer):
+            layers = [layers]
+        self.layers: tuple[Layer, ...] = tuple(layers)
+        for layer in self.layers:
+            if not isinstance(layer, Layer):
+                raise TypeError(f"layers holds {layer!r}: expected layers such as deltarule.Dense(10, 'relu')")
+        if not self.layers:
+            raise ValueError("layers=[]: a network needs at least one layer, such as deltarule.Dense(1)")
+        self.dtype = _check_dtype(dtype)
+        self.seed = require_integer("seed", seed, least=0, most=2**64 - 1)
+        self._check_names()
+        self.loss: Loss | CustomLoss | None = None  # of the last fit
+        self.epochs_trained = 0
+        self._gradients: Array | None = None
+        self._native: Any = None
+        self._flat: Any = None
+        if input_shape is not None:
+            self._build(_check_input_shape(input_shape))
+
+    def _check_names(self) -> None:
+        words = vocabulary()
+        for number, layer in enumerate(self.layers):
+            spec = layer.to_spec()
+            for argument, known in (("activation", words["activations"]), ("init", words["initializers"])):
+                if spec[argument] not in known:
+                    raise ValueError(
+                        f"layer {number} has {argument}={getattr(layer, argument)!r}, which is unknown: "
+                        f"{did_you_mean(spec[argument], known)}"
+                    )
+
+    def _build(self, inputs: int) -> None:
+        spec = {"inputs": inputs, "layers": [layer.to_spec() for layer in self.layers]}
+        native = _NATIVE[self.dtype.name](spec)
+        flat = native.allocate()
+        native.initialize(flat, self.seed)
+        self._native, self._flat = native, flat
+
+    def _features(self, X: Any, name: str = "X") -> Array:
+        """X as the core takes it."""
+        return as_matrix(X, self.dtype, name=name, columns=self.input_shape)
+
+    def _build_for(self, features: Array) -> None:
+        """A network without an input shape takes its own from the first data that has passed every check."""
+        if self._native is None:
+            self._build(features.shape[1])
+
+    def _require_built(self) -> None:
+        if self._native is None:
+            raise ValueError(
+                "the network does not know its number of inputs yet: give input_shape to Network, or call fit or predict first"
+            )
+
+    @property
+    def input_shape(self) -> int | None:
+        """Number of features; None until it is known."""
+        return None if self._native is None else int(self._native.inputs)
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """Copies of all parameters by name, read-only; change them with `load_state_dict`."""
+        arrays = self.state_dict()
+        for array in arrays.values():
+            array.flags.writeable = False
+        return arrays
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers the network has learned or will learn."""
+        self._require_built()
+        return sum(int(np.prod(shape)) for _, shape, _ in self._native.tensors)
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of all parameters: weights of shape (inputs, units), biases (units,).
+
+        Returns
+        -------
+        dict of str to ndarray
+            "0.weight", "0.bias", …: the layer's number, or its name where it has one.
+        """
+        self._require_built()
+        return self._read(self._flat)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Set all parameters; either every one of them changes or, on an error, none.
+
+        Parameters
+        ----------
+        state : mapping of str to array-like
+            Exactly the names and shapes of `state_dict`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Missing or unknown names, another shape, numbers that are not finite.
+        """
+        self._require_built()
+        flat = self._flat_from(state, "state")
+        for index in range(len(self._native.tensors)):
+            self._native.write(self._flat, index, self._native.read(flat, index))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to a safetensors file: its parameters, and its spec as JSON metadata.
+
+        The file is complete or absent: it is written beside its place, flushed to the disk and renamed.
+
+        Parameters
+        ----------
+        path : str or path
+            By custom "….safetensors".
+        """
+        from . import files
+
+        files.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a network that `save` has written.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        ValueError
+            The file is damaged, is no model of deltarule, or contradicts itself. It is checked before memory is taken.
+        """
+        from . import files
+
+        return files.load(cls, path)
+
+    def spec(self) -> dict[str, Any]:
+        """What the network is, as a plain dict that JSON can hold."""
+        return {
+            "layers": [layer.to_spec() for layer in self.layers],
+            "input_shape": [self.input_shape] if self._native is not None else None,
+            "dtype": self.dtype.name,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_spec(cls, spec: Any) -> Self:
+        """A new network from `spec`; ValueError where the dict says anything else than `spec` does."""
+        if not isinstance(spec, dict) or set(spec) != {"layers", "input_shape", "dtype", "seed"}:
+            raise ValueError(f"the spec is {str(spec)[:200]}: expected a dict of layers, input_shape, dtype and seed")
+        layers, shape = spec["layers"], spec["input_shape"]
+        if not isinstance(layers, list) or not (shape is None or (isinstance(shape, list) and len(shape) == 1)):
+            raise ValueError("the spec has layers that are no list, or an input_shape other than [n_features]")
+        return cls([layer_from_spec(layer) for layer in layers], shape and shape[0], spec["dtype"], spec["seed"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {
+            "spec": self.spec(),
+            "loss": self.loss if isinstance(self.loss, Loss) else None,  # a function may not survive the journey
+            "epochs_trained": self.epochs_trained,
+        }
+        return state if self._native is None else {**state, "parameters": self.state_dict()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(type(self).from_spec(state["spec"]).__dict__)
+        self.loss, self.epochs_trained = state["loss"], state["epochs_trained"]
+        if "parameters" in state:
+            self.load_state_dict(state["parameters"])
+
+    def _read(self, flat: Array) -> dict[str, Array]:
+        return {name: self._native.read(flat, index) for index, (name, _, _) in enumerate(self._native.tensors)}
+
+    def _flat_from(self, state: Mapping[str, Any], argument: str) -> Array:
+        """Named arrays, all checked, in the core's layout."""
+        if not isinstance(state, Mapping):
+            raise TypeError(f"{argument} is {type(state).__name__}: expected a dict of arrays by the names of the parameters")
+        names = [name for name, _, _ in self._native.tensors]
+        missing, unknown = [name for name in names if name not in state], [name for name in state if name not in names]
+        if missing or unknown:
+            raise ValueError(
+                f"{argument} lacks {missing or 'nothing'} and has {unknown or 'nothing'} that the network does not know: "
+                f"expected exactly {names}"
+            )
+        flat: Array = self._native.allocate()
+        for index, (name, shape, _) in enumerate(self._native.tensors):
+            array = np.asarray(state[name])
+            if array.shape != shape:
+                raise ValueError(f"{argument}[{name!r}] has shape {array.shape}: expected {shape}")
+            matrix = as_matrix(array.reshape(1, -1) if array.ndim == 1 else array, self.dtype, name=f"{argument}[{name!r}]")
+            self._native.write(flat, index, matrix.reshape(shape))
+        return flat
+
+    def _threads(self, n_threads: int | None) -> tuple[int, int]:
+        return resolve_threads(n_threads), available_threads()
+
+    def _stepper(self, *arguments: Any) -> Any:
+        return _STEPPER[self.dtype.name](self._native, self._flat, *arguments)
+
+
+def _check_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    try:
+        result = np.dtype(dtype)
+    except TypeError:
+        result = None
+    if result is None or result.name not in _NATIVE or not result.isnative:
+        raise ValueError(f"dtype={dtype!r}: expected 'float32' or 'float64'")
+    return result
+
+
+def _check_input_shape(input_shape: Any) -> int:
+    if isinstance(input_shape, (tuple, list)):
+        if len(input_shape) != 1:
+            raise ValueError(f"input_shape={input_shape!r}: expected the number of features, such as 784 or (784,)")
+        input_shape = input_shape[0]
+    return require_integer("input_shape", input_shape, least=1, most=2**31 - 1)

@@ -1,0 +1,147 @@
+"""A step at a time, for callers who write the loop themselves: reinforcement learning, curricula, research."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .errors import DivergenceError
+from .losses import Loss, find_loss
+from .names import require_number
+from .network.fitting import optimizer_for_core, prepare
+from .optimizers import find_optimizer
+
+if TYPE_CHECKING:
+    from .losses import CustomLoss
+    from .network import Network
+    from .optimizers import Optimizer
+
+__all__ = ["Trainer"]
+
+
+class Trainer:
+    """Updates a network batch by batch; the optimizer's state lives as long as the trainer.
+
+    Parameters
+    ----------
+    network : Network
+    loss : str, Loss or callable
+        As in `Network.fit`.
+    optimizer : str or Optimizer, default="adam"
+    clip_norm, clip_value : float, optional
+    n_threads : int, optional
+
+    Examples
+    --------
+    >>> import deltarule as dr
+    >>> X, y = dr.datasets.xor("float64")
+    >>> network = dr.Network([dr.Dense(4, "tanh"), dr.Dense(1, "sigmoid")], dtype="float64", seed=0)
+    >>> trainer = dr.Trainer(network, loss="binary_cross_entropy", optimizer=dr.Adam(lr=0.1))
+    >>> losses = [trainer.step(X, y) for _ in range(200)]
+    >>> losses[-1] < 0.02
+    True
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        loss: str | Loss | CustomLoss,
+        optimizer: str | Optimizer | type[Optimizer] = "adam",
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        n_threads: int | None = None,
+    ) -> None:
+        self.network = network
+        self.loss = loss
+        self.optimizer = find_optimizer(optimizer)
+        self.steps = 0
+        self._threads = network._threads(n_threads)
+        self._clipping = (
+            0.0 if clip_norm is None else require_number("clip_norm", clip_norm, above=0.0),
+            0.0 if clip_value is None else require_number("clip_value", clip_value, above=0.0),
+        )
+        self._native: Any = None
+        self._batch_loss: Any = None
+
+    def _start(self) -> None:
+        if self._native is not None:
+            return
+        found = find_loss(self.loss)
+        loss = (found.name, found.parameter) if isinstance(found, Loss) else self._loss_of_batch
+        spec = optimizer_for_core(self.optimizer)
+        state, carry, _ = self.network._native.start_optimizer(spec)
+        self._native = self.network._stepper(loss, spec, state, carry, *self._clipping)
+
+    def _loss_of_batch(self, output: Any, samples: Any) -> Any:
+        """A loss of the user's, with the y of the step under way."""
+        return self._batch_loss(output, samples)
+
+    def step(self, X: Any, y: Any, *, sample_weight: Any = None) -> float:
+        """One update from one batch.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like
+            As in `Network.fit`.
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+            The loss of the batch before the update, penalties included.
+
+        Raises
+        ------
+        DivergenceError
+            The loss is not finite; nothing was changed.
+        """
+        network = self.network
+        features = network._features(X)
+        prepared = prepare(network, features, y, self.loss, sample_weight)
+        network._build_for(features)
+        self._start()
+        self._batch_loss = prepared.loss
+        outcome, value, layer = self._native.step(features, prepared.targets, prepared.weights, *self._threads)
+        network.loss = prepared.found
+        if outcome == "diverged":
+            place = f"layer {layer} ({network.layers[layer]!r})" if layer >= 0 else "the loss itself"
+            raise DivergenceError(
+                f"step {self.steps + 1} diverged: the loss is {value}, first in {place}. The network is as it was before the "
+                f"step; try a smaller learning rate (lr={self.optimizer.lr:g} now) or clip_norm=1.0",
+                epoch=0,
+                step=self.steps,
+                layer=layer,
+            )
+        self.steps += 1
+        return float(value)
+
+    def apply(self, gradients: Mapping[str, Any]) -> None:
+        """One update from gradients of the caller's own, such as those of `Network.backward`.
+
+        Parameters
+        ----------
+        gradients : mapping of str to array-like
+            By the names and shapes of `Network.parameters`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Names or shapes are not those of the parameters, or numbers are not finite; nothing was changed.
+
+        Examples
+        --------
+        >>> import deltarule as dr
+        >>> network = dr.Network([dr.Dense(1, init="zeros")], input_shape=1, dtype="float64")
+        >>> trainer = dr.Trainer(network, loss="mse", optimizer=dr.SGD(lr=0.5))
+        >>> trainer.apply({"0.weight": [[1.0]], "0.bias": [2.0]})
+        >>> network.parameters["0.bias"]
+        array([-1.])
+        """
+        network = self.network
+        network._require_built()
+        flat = network._flat_from(gradients, "gradients")
+        self._start()
+        self._native.apply(flat)
+        self.steps += 1
