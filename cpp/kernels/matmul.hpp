@@ -88,6 +88,8 @@ template <class T, Walk walk> inline constexpr TileTable<T, walk> tile_table{};
 // Calls visit(first, count) for stretches of at most `largest` that cover first … last-1, as even as can be: 9 rows in
 // tiles of 8 go as 5 + 4, since a tile of one row waits for its own sums.
 template <class Visit> inline void for_even_stretches(Index first, Index last, Index largest, const Visit& visit) {
+    if (last <= first) return;
+    if (last - first <= largest) return visit(first, last - first); // the common case of small networks, without a division
     Index left = (last - first + largest - 1) / largest;
     for (; left > 0; --left) {
         const Index count = (last - first + left - 1) / left;

@@ -9,6 +9,20 @@
 namespace deltarule::DELTARULE_ISA {
 namespace {
 
+// Fewer values than a panel is wide, in pieces of 8, 4, 2 and 1: a few moves where a loop or a call would cost more.
+template <class T> inline void copy_part(const T* from, T* to, Index count) {
+    const auto piece = [&]<int size>() {
+        if (!(count & size)) return;
+        __builtin_memcpy(to, from, size * sizeof(T));
+        from += size;
+        to += size;
+    };
+    piece.template operator()<8>();
+    piece.template operator()<4>();
+    piece.template operator()<2>();
+    piece.template operator()<1>();
+}
+
 template <class T> void gather(const T* matrix, Index columns, const std::int64_t* order, Index count, T* panels, Index stride, Index first_row) {
     constexpr Index width = panel_width<T>;
     for (Index i = 0; i < count; ++i) {
@@ -17,7 +31,7 @@ template <class T> void gather(const T* matrix, Index columns, const std::int64_
         Index column = 0;
         for (; column + width <= columns; column += width, to += stride * width)
             for (int v = 0; v < panel_vectors; ++v) store(to + v * lanes<Vec<T>>, load(from + column + v * lanes<Vec<T>>));
-        for (Index lane = 0; column + lane < columns; ++lane) to[lane] = from[column + lane]; // its padding stays zero
+        copy_part(from + column, to, columns - column); // its padding stays zero
     }
 }
 

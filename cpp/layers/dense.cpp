@@ -68,8 +68,9 @@ template <class T> void Dense<T>::backward_input(const LayerMemory<T>& memory, I
 
 // About 64 rows by 6 panels of the weight: enough work to be worth handing out, little enough to stay in the cache. The
 // bias goes with the tiles of the first row.
-template <class T> std::vector<Tile> Dense<T>::tiles() const {
-    constexpr Index row_step = 64, panel_step = 6;
+template <class T> std::vector<Tile> Dense<T>::tiles(Index batch) const {
+    const Index row_step = batch <= 16384 ? 64 : 16; // a huge batch is work enough
+    constexpr Index panel_step = 6;
     const Index panels = PanelView<T>{nullptr, 0, this->outputs()}.panels();
     std::vector<Tile> tiles;
     for (Index panel = 0; panel < panels; panel += panel_step)

@@ -63,7 +63,7 @@ template <class T> class Layer {
     // dL/d(output) -> delta, in place, for the layer at the end, where nobody above could do it
     virtual void output_slope(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const = 0;
     virtual void backward_input(const LayerMemory<T>& memory, Index batch_first, Index batch_last, const Slope<T>& below) const = 0;
-    virtual std::vector<Tile> tiles() const = 0;
+    virtual std::vector<Tile> tiles(Index batch) const = 0;
     virtual void backward_weights(const LayerMemory<T>& memory, Index batch, const Tile& tile) const = 0;
     // After the tensors have changed: what is kept in step with them, such as the transposed weight.
     virtual void refresh(const LayerMemory<T>& memory, const Tile& tile) const = 0;

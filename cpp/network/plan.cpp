@@ -77,7 +77,7 @@ Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose, const st
         memory_[layer].gradients.push_back({nullptr, tensor.shape.rows, tensor.shape.columns});
     }
     for (std::size_t i = 0; training && i < layers_.size(); ++i)
-        for (Tile& tile : layers_[i]->tiles()) {
+        for (Tile& tile : layers_[i]->tiles(batch_size)) {
             PlanTile<T> planned{static_cast<Index>(i), std::move(tile), {}, 0};
             for (const auto& stretch : planned.tile.stretches) {
                 const Tensor& tensor = tensors[i][static_cast<std::size_t>(stretch.tensor)];

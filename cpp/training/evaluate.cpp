@@ -6,7 +6,7 @@ namespace deltarule {
 
 template <class T>
 bool predict(const Model<T>& model, T* parameters, MatrixView<const T> inputs, const std::string& output_activation, MatrixView<T> outputs, int threads, Monitor& monitor) {
-    constexpr Index block_rows = 256;
+    const Index block_rows = rows_at_a_time(model.operations_per_sample(), 256);
     const Index blocks = (inputs.rows + block_rows - 1) / block_rows;
     const int team = static_cast<int>(std::min<Index>(threads, std::max<Index>(blocks, 1)));
     std::vector<std::unique_ptr<Plan<T>>> plans;
@@ -37,7 +37,7 @@ template <class T>
 Evaluation<T>::Evaluation(const Model<T>& model, T* parameters, const Loss<T>& loss, const Samples<T>& samples, int threads)
     : model_(model), parameters_(parameters), loss_(loss), samples_(samples) {
     // A function of the user's sees all samples at once: its mean over parts would not be its value.
-    const Index rows = loss.kernel ? std::min(block_rows, std::max<Index>(samples.size(), 1)) : samples.size();
+    const Index rows = loss.kernel ? std::min(rows_at_a_time(model.operations_per_sample(), 256), samples.size()) : samples.size();
     const Index blocks = (samples.size() + rows - 1) / rows;
     for (int i = 0; i < (loss.kernel ? threads : 1); ++i) {
         Worker worker{std::make_unique<Plan<T>>(model, rows, Purpose::inference, output_activation(model, loss)), nullptr};

@@ -30,8 +30,6 @@ template <class T> class Evaluation {
         std::unique_ptr<Plan<T>> plan;
         std::unique_ptr<BatchLoss<T>> batch_loss;
     };
-    static constexpr Index block_rows = 256;
-
     const Model<T>& model_;
     T* const parameters_;
     const Loss<T>& loss_;

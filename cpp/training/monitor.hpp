@@ -5,7 +5,17 @@
 #include <functional>
 #include <utility>
 
+#include "base/layout.hpp"
+
 namespace deltarule {
+
+// How many samples to take through a network at a time: enough to keep the kernels busy, few enough to stay in the cache
+// and to look at the clock every few milliseconds.
+inline Index rows_at_a_time(double operations_per_sample, Index most) {
+    constexpr double between_looks = 5e8; // multiply-adds
+    const double rows = between_looks / operations_per_sample;
+    return rows >= static_cast<double>(most) ? most : rows > 8 ? static_cast<Index>(rows) : 8;
+}
 
 class Monitor {
   public:

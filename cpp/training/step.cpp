@@ -14,7 +14,7 @@ constexpr double long_step = 2e9;
 template <class T>
 Step<T>::Step(Plan<T>& plan, const BatchLoss<T>& batch_loss, const Loss<T>& loss, Optimizer<T>* optimizer, const Clipping& clipping, Monitor& monitor)
     : plan_(plan), batch_loss_(batch_loss), loss_(loss), optimizer_(optimizer), clipping_(clipping), monitor_(monitor),
-      work_per_sample_(plan.model().operations_per_sample()), tile_penalty_(plan.tiles().size()), tile_squares_(plan.tiles().size()) {
+      work_per_sample_(plan.model().operations_per_sample()), block_rows_(rows_at_a_time(2 * work_per_sample_, 128)), tile_penalty_(plan.tiles().size()), tile_squares_(plan.tiles().size()) {
     for (const LayerSpec& layer : plan.model().spec().layers) has_penalty_ = has_penalty_ || layer.l1 > 0 || layer.l2 > 0;
 }
 
@@ -62,8 +62,8 @@ template <class T> Outcome Step<T>::run(int thread, int threads, Barrier& barrie
 template <class T>
 void Step<T>::forward_and_backward(int thread, Range rows, Barrier& barrier, const Samples<T>& samples, const Batch& batch, double total_weight) {
     const auto in_blocks = [&](const auto& pass) {
-        for (Index first = rows.first; first < rows.last && !(thread == 0 && monitor_.should_stop()); first += block_rows) {
-            const Index last = std::min(first + block_rows, rows.last);
+        for (Index first = rows.first; first < rows.last && !(thread == 0 && monitor_.should_stop()); first += block_rows_) {
+            const Index last = std::min(first + block_rows_, rows.last);
             pass(first, last);
             poll(thread, 2 * work_per_sample_ * static_cast<double>(last - first));
         }

@@ -43,8 +43,6 @@ template <class T> class Step {
         if (thread == 0) monitor_.poll(work);
     }
 
-    static constexpr Index block_rows = 128; // of a batch at a time through all layers, so that they stay in the cache
-
     Plan<T>& plan_;
     const BatchLoss<T>& batch_loss_;
     const Loss<T>& loss_;
@@ -52,6 +50,7 @@ template <class T> class Step {
     const Clipping clipping_;
     Monitor& monitor_;
     const double work_per_sample_;
+    const Index block_rows_; // of a batch at a time through all layers
     bool has_penalty_ = false;
     std::vector<double> tile_penalty_, tile_squares_; // one for each tile, summed in their order
 

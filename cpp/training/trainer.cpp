@@ -86,7 +86,7 @@ template <class T> class Loop {
 
     void diverged(Index epoch, bool in_loss) {
         result_.epoch = epoch;
-        result_.step = step_in_epoch_;
+        result_.step = in_loss ? step_in_epoch_ : step_in_epoch_ - 1;
         result_.loss = in_loss ? step_.loss() : 0;
         result_.layer = plan_.first_layer_not_finite(batch_size_);
         std::memcpy(parameters_, last_finite_.data(), static_cast<std::size_t>(model_.size()) * sizeof(T));

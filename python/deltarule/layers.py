@@ -96,10 +96,15 @@ class Dense:
             if not self.name or self.name.isdigit() or "." in self.name:
                 raise ValueError(f"name={self.name!r}: expected a name without dots that is no number, such as 'hidden'")
 
+    @property
+    def activation_name(self) -> str:
+        """The activation by the name that the core knows it by."""
+        return ALIASES.get(self.activation, self.activation)
+
     def to_spec(self) -> dict[str, Any]:
         """The layer as a plain dict, with aliases resolved: what the core reads and a model file holds."""
         spec = {"type": self.type, **asdict(self)}
-        spec["activation"] = ALIASES.get(self.activation, self.activation)
+        spec["activation"] = self.activation_name
         spec["init"] = ALIASES.get(self.init, self.init)
         return spec
 

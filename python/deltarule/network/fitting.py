@@ -18,7 +18,7 @@ from ..losses import CustomLoss, Loss, find_loss
 from ..metrics import find_metric
 from ..names import require_integer, require_number
 from ..optimizers import find_optimizer
-from .structure import Array, vocabulary
+from .structure import WORDS, Array
 
 if TYPE_CHECKING:
     from ..optimizers import Optimizer
@@ -66,7 +66,7 @@ def prepare(
 def _check_output(network: Network, loss: Loss) -> None:
     """A last layer that does not go with the loss is a mistake that would train without a word."""
     last = network.layers[-1]
-    activation, link = last.to_spec()["activation"], _LINKS.get(loss.name)
+    activation, link = last.activation_name, _LINKS.get(loss.name)
     if link and activation in _LINKS.values() and activation != link:
         raise ValueError(
             f"loss={loss.name!r} with a last layer of activation {activation!r}: it takes logits, so end in "
@@ -106,7 +106,7 @@ def _prepare_custom(
 def optimizer_for_core(optimizer: Optimizer) -> tuple[str, list[float]]:
     """(name, hyperparameters in the order in which the core takes them)."""
     numbers = optimizer.hyperparameters()
-    return optimizer.name, [numbers[name] for name in vocabulary()["optimizers"][optimizer.name]]
+    return optimizer.name, [numbers[name] for name in WORDS["optimizers"][optimizer.name]]
 
 
 def fit(
@@ -276,7 +276,7 @@ def _divergence(network: Network, where: tuple[int, int, int, float], epochs: in
 
 def probability_activation(network: Network) -> str:
     """What the last layer should have in place of its activation for its output to be probabilities; "": what it has."""
-    last = network.layers[-1].to_spec()["activation"]
+    last = network.layers[-1].activation_name
     if last in _LINKS.values():
         return ""
     name = network.loss.name if isinstance(network.loss, Loss) else None
@@ -312,7 +312,7 @@ def evaluate(
     results = {"loss": value}
     if found:
         kind = prepared.found.targets if isinstance(prepared.found, Loss) else "values"
-        last = network.layers[-1].to_spec()["activation"]
+        last = network.layers[-1].activation_name
         activation = "sigmoid" if kind == "probabilities" and last == "identity" else ""
         output = network._native.predict(network._flat, features, activation, *network._threads(n_threads))
         targets = np.asarray(y) if prepared.targets is None else prepared.targets

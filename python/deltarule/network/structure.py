@@ -20,13 +20,14 @@ from ..losses import CustomLoss, Loss
 from ..names import did_you_mean, require_integer
 from ..threads import available_threads, resolve_threads
 
-__all__ = ["Array", "Structure", "all_finite", "isa", "isas", "vocabulary"]
+__all__ = ["WORDS", "Array", "Structure", "all_finite", "isa", "isas", "vocabulary"]
 
 Array = npt.NDArray[Any]
 
 isa = _core.isa
 isas = _core.isas
 vocabulary = _core.vocabulary
+WORDS = vocabulary()  # asked once: it is the same for every instruction set
 all_finite = _core.all_finite
 
 _NATIVE = {"float32": _core.NetworkFloat32, "float64": _core.NetworkFloat64}
@@ -63,10 +64,9 @@ class Structure:
             self._build(_check_input_shape(input_shape))
 
     def _check_names(self) -> None:
-        words = vocabulary()
         for number, layer in enumerate(self.layers):
             spec = layer.to_spec()
-            for argument, known in (("activation", words["activations"]), ("init", words["initializers"])):
+            for argument, known in (("activation", WORDS["activations"]), ("init", WORDS["initializers"])):
                 if spec[argument] not in known:
                     raise ValueError(
                         f"layer {number} has {argument}={getattr(layer, argument)!r}, which is unknown: "
