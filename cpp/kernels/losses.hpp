@@ -84,8 +84,9 @@ struct BinaryCrossEntropy : Plain {
     template <class V> static ValueAndGradient<V> at(V z, V y, V) {
         const V e = exp(-abs(z));
         const V linear = z < 0 ? -y * z : z * (1 - y);
-        const V probability = (z < 0 ? e : splat<V>(1)) / (1 + e);
-        return {linear + log1p(e), probability - y};
+        const V near = 1 / (1 + e), far = e * near; // of the two answers, the probability of the likelier and the other
+        // p - y as (1 - y) p - y (1 - p), which keeps its digits where the network is sure
+        return {linear + log1p(e), (1 - y) * (z < 0 ? far : near) - y * (z < 0 ? near : far)};
     }
 };
 

@@ -129,9 +129,12 @@ template <class T> void cross_entropy_rows(const LossRows<T>& l) {
             const T total = weight.total();
             l.row_value[row] = log_sum * total + distance.total();
             if (!l.delta) continue;
-            const Vec<T> scale = splat<Vec<T>>(l.row_scale[row]), totals = splat<Vec<T>>(total);
+            const Vec<T> scale = splat<Vec<T>>(l.row_scale[row]), totals = splat<Vec<T>>(total), rest_of_sum = splat<Vec<T>>(others);
             for_registers<T>(l.columns, l.output_stride, row, [&](Index at, Index lane, auto in_use) {
-                store(delta_at(at, lane), in_use ? scale * (exp(load(l.output + at) - shift) / sum * totals - target_at(at, lane)) : Vec<T>{});
+                const Vec<T> e = exp(load(l.output + at) - shift), target = target_at(at, lane);
+                // pΣt - t as p (Σt - t) - (1 - p) t, which keeps its digits where the network is sure
+                const Vec<T> p = e / sum, rest = (rest_of_sum + (1 - e)) / sum;
+                store(delta_at(at, lane), in_use ? scale * (p * (totals - target) - rest * target) : Vec<T>{});
             });
         }
     }

@@ -31,22 +31,21 @@ from .trainer import Trainer
 if TYPE_CHECKING:
     from . import datasets as datasets
     from . import reference as reference
-    from .gradcheck import GradientCheck as GradientCheck
-    from .gradcheck import gradcheck as gradcheck
+    from .gradient_check import GradientCheck as GradientCheck
+    from .gradient_check import gradcheck as gradcheck
     from .preprocessing import Standardizer as Standardizer
     from .preprocessing import one_hot as one_hot
     from .preprocessing import train_test_split as train_test_split
 
-# Not everybody needs these at once: imported when first asked for.
+# Not everybody needs these at once: imported when first asked for, from the module named here.
 _LAZY = {
-    "GradientCheck": "gradcheck",
-    "gradcheck": "gradcheck",
+    "GradientCheck": "gradient_check",
+    "gradcheck": "gradient_check",
     "Standardizer": "preprocessing",
     "one_hot": "preprocessing",
     "train_test_split": "preprocessing",
-    "datasets": "datasets",
-    "reference": "reference",
 }
+_LAZY_MODULES = ("datasets", "reference")
 
 __all__ = [
     "SGD",
@@ -87,14 +86,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'deltarule' has no attribute {name!r}")
-    import importlib
+    from importlib import import_module
 
-    module = importlib.import_module(f".{_LAZY[name]}", __name__)
-    value = module if _LAZY[name] == name and not hasattr(module, name) else getattr(module, name)
-    globals()[name] = value
-    return value
+    if name in _LAZY_MODULES:
+        return import_module(f".{name}", __name__)
+    if name in _LAZY:
+        value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'deltarule' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

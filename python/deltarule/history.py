@@ -53,7 +53,9 @@ class History(Mapping[str, list[float]]):
         if not self.epochs:
             return "History(0 epochs)"
         parts = [
-            f"{name} {self[name][0]:.4g} -> {self[name][-1]:.4g}" for name in ("loss", "val_loss") if name in self._columns
+            f"{name} {self[name][0]:.4g} -> {self[name][-1]:.4g}"
+            for name in ("loss", "val_loss")
+            if name in self._columns
         ]
         return f"History({self.epochs} epoch{'s' if self.epochs > 1 else ''}: {', '.join(parts)})"
 

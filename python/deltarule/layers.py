@@ -94,7 +94,9 @@ class Dense:
             if not isinstance(self.name, str):
                 raise TypeError(f"name={self.name!r}: expected a string")
             if not self.name or self.name.isdigit() or "." in self.name:
-                raise ValueError(f"name={self.name!r}: expected a name without dots that is no number, such as 'hidden'")
+                raise ValueError(
+                    f"name={self.name!r}: expected a name without dots that is no number, such as 'hidden'"
+                )
 
     @property
     def activation_name(self) -> str:

@@ -8,10 +8,10 @@ sample weights the weighted mean Σ wₛ ℓₛ / Σ wₛ. z is the network's ou
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, TypeAlias
 
-from .names import find, require_number
+from .names import build, find, require_number
 
 __all__ = [
     "LOSSES",
@@ -195,7 +195,7 @@ def find_loss(loss: str | Loss | CustomLoss) -> Loss | CustomLoss:
         return find("loss", loss, LOSSES)()
     if isinstance(loss, type) and issubclass(loss, Loss):
         return loss()
-    if isinstance(loss, Loss) or callable(loss):
+    if isinstance(loss, Loss) or (callable(loss) and not isinstance(loss, type)):
         return loss
     raise TypeError(
         f"loss={loss!r} is {type(loss).__name__}: expected a name such as 'mse' or 'cross_entropy', an object such as "
@@ -204,11 +204,7 @@ def find_loss(loss: str | Loss | CustomLoss) -> Loss | CustomLoss:
 
 
 def loss_from_spec(spec: Any) -> Loss:
-    """The loss that `to_spec` has described; ValueError where the dict says anything else."""
-    if not isinstance(spec, dict) or not isinstance(spec.get("name"), str):
-        raise ValueError(f"the loss is {str(spec)[:200]}: expected a dict with a name")
-    parameters = {key: value for key, value in spec.items() if key != "name"}
-    loss = find("loss", spec["name"], LOSSES)
-    if set(parameters) != {field.name for field in fields(loss)}:
-        raise ValueError(f"the loss is {str(spec)[:200]}: expected the parameters {[field.name for field in fields(loss)]}")
-    return loss(**parameters)
+    """The loss that `to_spec` has described; TypeError or ValueError where the dict says anything else."""
+    if not isinstance(spec, dict):
+        raise TypeError(f"the loss is {str(spec)[:200]}: expected a dict with a name")
+    return build("loss", spec, LOSSES)

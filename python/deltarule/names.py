@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 Thing = TypeVar("Thing")
 
-__all__ = ["did_you_mean", "find", "require_integer", "require_number"]
+__all__ = ["build", "did_you_mean", "find", "require_integer", "require_number"]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -41,6 +42,51 @@ def find(kind: str, name: str, table: Mapping[str, Thing]) -> Thing:
     if name not in table:
         raise ValueError(f"{kind} {name!r} is unknown: {did_you_mean(name, table)}")
     return table[name]
+
+
+def build(kind: str, description: str | Mapping[str, Any], classes: Mapping[str, type[Thing]]) -> Thing:
+    """Make an object from its name, or from a dict of its name and its parameters.
+
+    Parameters
+    ----------
+    kind : str
+        What is built, in words, for the error message.
+    description : str or mapping
+        ``"huber"`` or ``{"name": "huber", "delta": 2.0}``. Lists become tuples, since a file knows no tuples.
+    classes : mapping
+        The classes that exist, by name.
+
+    Returns
+    -------
+    object
+        The object built.
+
+    Raises
+    ------
+    TypeError
+        If the description is neither a name nor a dict.
+    ValueError
+        If the name or a parameter is unknown, or a parameter is out of its range.
+
+    Examples
+    --------
+    >>> from deltarule.reference import losses
+    >>> build("loss", {"name": "huber", "delta": 2.0}, losses.LOSSES)
+    Huber(delta=2.0)
+    """
+    if isinstance(description, Mapping):
+        if "name" not in description:
+            raise ValueError(f"{kind} {dict(description)!r} has no 'name': expected for example {{'name': ...}}")
+        arguments = {key: value for key, value in description.items() if key != "name"}
+        cls = find(kind, description["name"], classes)
+    else:
+        arguments = {}
+        cls = find(kind, description, classes)
+    known = [field.name for field in fields(cls)] if is_dataclass(cls) else []
+    for key in arguments:
+        if key not in known:
+            raise ValueError(f"{kind} {description!r} has no parameter {key!r}: {did_you_mean(key, known)}")
+    return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()})
 
 
 def require_number(
@@ -94,5 +140,8 @@ def require_integer(argument: str, value: Any, *, least: int, most: int = 2**63 
         raise TypeError(f"{argument}={value!r}: expected an integer, got {type(value).__name__}")
     number = int(value.__index__())
     if not least <= number <= most:
-        raise ValueError(f"{argument}={value!r}: expected an integer of at least {least}" + (f" and at most {most}" if most < 2**63 - 1 else ""))
+        raise ValueError(
+            f"{argument}={value!r}: expected an integer of at least {least}"
+            + (f" and at most {most}" if most < 2**63 - 1 else "")
+        )
     return number

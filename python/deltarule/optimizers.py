@@ -12,7 +12,19 @@ from typing import ClassVar
 
 from .names import find, require_number
 
-__all__ = ["OPTIMIZERS", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "NAdam", "Optimizer", "RMSprop", "Rprop", "find_optimizer"]
+__all__ = [
+    "OPTIMIZERS",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "NAdam",
+    "Optimizer",
+    "RMSprop",
+    "Rprop",
+    "find_optimizer",
+]
 
 # Below the smallest normal float32 it would vanish, and 0/0 follow where a gradient is exactly zero.
 _LEAST_EPS = 1e-37
@@ -30,12 +42,14 @@ class Optimizer:
 
     name: ClassVar[str]
 
-    lr: float
+    lr: float = 1e-2
 
     def __post_init__(self) -> None:
         self._check("lr", least=0.0)
 
-    def _check(self, *arguments: str, least: float = -float("inf"), above: float = -float("inf"), below: float = float("inf")) -> None:
+    def _check(
+        self, *arguments: str, least: float = -float("inf"), above: float = -float("inf"), below: float = float("inf")
+    ) -> None:
         for argument in arguments:
             value = require_number(argument, getattr(self, argument), least=least, above=above, below=below)
             object.__setattr__(self, argument, value)
@@ -74,7 +88,11 @@ class Optimizer:
         return numbers
 
 
-_PAIRS = {"betas": ("beta1", "beta2"), "etas": ("eta_minus", "eta_plus"), "step_sizes": ("step_size_min", "step_size_max")}
+_PAIRS = {
+    "betas": ("beta1", "beta2"),
+    "etas": ("eta_minus", "eta_plus"),
+    "step_sizes": ("step_size_min", "step_size_max"),
+}
 
 
 @dataclass(frozen=True)
@@ -321,7 +339,7 @@ class NAdam(Optimizer):
 
 @dataclass(frozen=True)
 class Rprop(Optimizer):
-    """Each parameter has a step size: times etas[1] while g keeps its sign, times etas[0] when it changes; θ moves by it.
+    """Each parameter moves by a step size of its own: times etas[1] while g keeps its sign, times etas[0] when not.
 
     Parameters
     ----------

@@ -47,5 +47,7 @@ def resolve_threads(n_threads: int | None) -> int:
     if not wanted:
         return 0
     if not wanted.isdigit() or not 1 <= int(wanted) <= 1024:
-        raise ValueError(f"DELTARULE_NUM_THREADS={wanted!r} in the environment: expected a number from 1 to 1024, or unset it")
+        raise ValueError(
+            f"DELTARULE_NUM_THREADS={wanted!r} in the environment: expected a number from 1 to 1024, or unset it"
+        )
     return int(wanted)

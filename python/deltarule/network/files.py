@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
 
     N = TypeVar("N", bound=Structure)
 
-__all__ = ["load", "save"]
+__all__ = ["load", "read_metadata", "save", "write_whole"]
 
 _FORMAT = "deltarule"
 _VERSION = 1
 _DTYPES = {"F32": "float32", "F64": "float64"}
 
 
-def save(network: Structure, path: str | os.PathLike[str]) -> None:
-    """`Network.save`."""
+def save(network: Structure, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
+    """`Network.save`; whatever else a caller wants to keep with the model is `metadata`, for `read_metadata`."""
     from safetensors.numpy import save as to_bytes
 
     loss = network.loss.to_spec() if isinstance(network.loss, Loss) else None
@@ -37,7 +38,10 @@ def save(network: Structure, path: str | os.PathLike[str]) -> None:
         "loss": loss,
         "epochs_trained": network.epochs_trained,
     }
-    content = to_bytes(network.state_dict(), metadata={"format": _FORMAT, _FORMAT: json.dumps(description)})
+    own = {"format": _FORMAT, _FORMAT: json.dumps(description)}
+    if metadata is not None and not own.keys().isdisjoint(metadata):
+        raise ValueError(f"metadata has the keys {sorted(metadata)}: {sorted(own)} are taken; choose other names")
+    content = to_bytes(network.state_dict(), metadata={**(metadata or {}), **own})
     write_whole(path, content)
 
 
@@ -82,11 +86,28 @@ def load(kind: type[N], path: str | os.PathLike[str]) -> N:
     return network
 
 
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """What `save` was given as metadata; {} where it was given none. Unchecked: the caller knows what it expects."""
+    from safetensors import SafetensorError, safe_open
+
+    name = os.fspath(path)
+    if not os.path.exists(name):
+        raise FileNotFoundError(f"there is no file {name!r}")
+    try:
+        with safe_open(name, framework="numpy") as file:
+            found = dict(file.metadata() or {})
+    except SafetensorError as error:
+        raise ValueError(f"{name!r} is no readable safetensors file: {error}; save the model again") from error
+    return {key: value for key, value in found.items() if key not in ("format", _FORMAT)}
+
+
 def _described(kind: type[N], file: Any, name: str) -> N:
     """The network of the metadata, without its parameters, once the header agrees with it."""
     metadata = file.metadata() or {}
     if metadata.get("format") != _FORMAT or _FORMAT not in metadata:
-        raise ValueError(f"{name!r} is no model of deltarule: its metadata has no {_FORMAT!r}; for plain arrays use safetensors.numpy")
+        raise ValueError(
+            f"{name!r} is no model of deltarule: its metadata has no {_FORMAT!r}; to read plain arrays use safetensors"
+        )
     try:
         description = json.loads(metadata[_FORMAT])
         if not isinstance(description, dict) or description.get("version") != _VERSION:
@@ -106,7 +127,11 @@ def _described(kind: type[N], file: Any, name: str) -> N:
 def _check_header(spec: Any, file: Any) -> None:
     """Compare what the spec promises with what the file has, with Python's integers, which do not overflow."""
     expected: dict[str, tuple[list[int], str]] = {}
-    if not isinstance(spec, dict) or not isinstance(spec.get("layers"), list) or not isinstance(spec.get("input_shape"), list):
+    if (
+        not isinstance(spec, dict)
+        or not isinstance(spec.get("layers"), list)
+        or not isinstance(spec.get("input_shape"), list)
+    ):
         raise ValueError("its spec has no layers or no input_shape")
     dtype = spec.get("dtype")
     inputs = spec["input_shape"][0] if len(spec["input_shape"]) == 1 else None
@@ -127,7 +152,9 @@ def _check_header(spec: Any, file: Any) -> None:
         differing = sorted(key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key))[:5]
         raise ValueError(
             "its arrays are not those of its spec: "
-            + ", ".join(f"{key} is {found.get(key, 'missing')}, expected {expected.get(key, 'none')}" for key in differing)
+            + ", ".join(
+                f"{key} is {found.get(key, 'missing')}, expected {expected.get(key, 'none')}" for key in differing
+            )
         )
 
 

@@ -83,7 +83,9 @@ def _prepare_custom(
     network: Network, n_samples: int, y: Any, loss: CustomLoss, sample_weight: Any, class_weight: Any, name: str
 ) -> Prepared:
     if sample_weight is not None or class_weight is not None:
-        raise ValueError("sample_weight and class_weight do not reach a loss of your own: weigh the samples inside the function")
+        raise ValueError(
+            "sample_weight and class_weight do not reach a loss of your own: weigh the samples inside the function"
+        )
     targets = np.asarray(y)
     if targets.ndim == 0 or len(targets) != n_samples:
         raise ValueError(
@@ -97,7 +99,9 @@ def _prepare_custom(
             raise TypeError(f"the loss returned {type(answer).__name__}: expected a tuple (value, gradient_of_output)")
         gradient = np.ascontiguousarray(answer[1], dtype=network.dtype)
         if gradient.shape != output.shape:
-            raise ValueError(f"the loss returned a gradient of shape {gradient.shape}: expected that of the output, {output.shape}")
+            raise ValueError(
+                f"the loss returned a gradient of shape {gradient.shape}: expected that of the output, {output.shape}"
+            )
         return float(answer[0]), gradient
 
     return Prepared(batch_loss, None, None, loss)
@@ -182,7 +186,12 @@ def fit(
             _call(watcher, "on_fit_end", network)
     losses, validation_losses, rates, seconds = columns
     history = History(
-        {"loss": losses, **({"val_loss": validation_losses} if validation is not None else {}), "lr": rates, "seconds": seconds}
+        {
+            "loss": losses,
+            **({"val_loss": validation_losses} if validation is not None else {}),
+            "lr": rates,
+            "seconds": seconds,
+        }
     )
     network.epochs_trained += history.epochs
     if history.epochs:
@@ -225,7 +234,12 @@ def _split(
     training = prepared._replace(
         targets=None if targets is None else targets[:first], weights=None if weights is None else weights[:first]
     )
-    validation = (features[first:], None if targets is None else targets[first:], None if weights is None else weights[first:], held_out)
+    validation = (
+        features[first:],
+        None if targets is None else targets[first:],
+        None if weights is None else weights[first:],
+        held_out,
+    )
     return features[:first], training, validation
 
 
@@ -234,7 +248,9 @@ def _watchers(callbacks: Sequence[Any], epochs: int, verbose: int) -> list[Any]:
         raise TypeError(f"callbacks is {type(callbacks).__name__}: expected a list of callbacks")
     for callback in callbacks:
         if not any(hasattr(callback, name) for name in ("on_fit_begin", "on_epoch_end", "on_fit_end")):
-            raise TypeError(f"callbacks holds {callback!r}: expected an object with on_fit_begin, on_epoch_end or on_fit_end")
+            raise TypeError(
+                f"callbacks holds {callback!r}: expected an object with on_fit_begin, on_epoch_end or on_fit_end"
+            )
     watchers = list(callbacks)
     if require_integer("verbose", int(verbose), least=0):
         from ..progress import ProgressBar
@@ -259,7 +275,9 @@ def _after_epoch(watchers: list[Any]) -> Callable[..., bool]:
     return after_epoch
 
 
-def _divergence(network: Network, where: tuple[int, int, int, float], epochs: int, lr: float, history: History) -> DivergenceError:
+def _divergence(
+    network: Network, where: tuple[int, int, int, float], epochs: int, lr: float, history: History
+) -> DivergenceError:
     epoch, step, layer, loss = where
     place = f"first in layer {layer} ({network.layers[layer]!r})" if layer >= 0 else "in the loss itself"
     what = f"the loss is {loss}" if not math.isfinite(loss) else "a weight is not finite"

@@ -171,7 +171,13 @@ class Network(Structure):
         self._build_for(features)
         gradients = self._native.allocate()
         value = self._native.loss_and_gradients(
-            self._flat, prepared.loss, features, prepared.targets, prepared.weights, gradients, *self._threads(n_threads)
+            self._flat,
+            prepared.loss,
+            features,
+            prepared.targets,
+            prepared.weights,
+            gradients,
+            *self._threads(n_threads),
         )
         return value, self._read(gradients)
 
@@ -286,7 +292,9 @@ class Network(Structure):
         dict of str to float
             "loss" (penalties included) and each metric by its name.
         """
-        return fitting.evaluate(self, X, y, loss=loss, metrics=metrics, sample_weight=sample_weight, n_threads=n_threads)
+        return fitting.evaluate(
+            self, X, y, loss=loss, metrics=metrics, sample_weight=sample_weight, n_threads=n_threads
+        )
 
     def __repr__(self) -> str:
         layers = ", ".join(f"Dense({layer.units}, {layer.activation!r})" for layer in self.layers)
@@ -308,5 +316,7 @@ class Network(Structure):
         print(f"{'layer':<6} {'type':<6} {'activation':<11} {'output shape':<13} parameters")
         for number, layer in enumerate(self.layers):
             count = sum(int(np.prod(shape)) for _, shape, of in self._native.tensors if of == number)
-            print(f"{layer.name or number:<6} {layer.type:<6} {layer.activation:<11} {f'(n, {layer.units})':<13} {count:>10}")
+            print(
+                f"{layer.name or number:<6} {layer.type:<6} {layer.activation:<11} {f'(n, {layer.units})':<13} {count:>10}"
+            )
         print(f"{self.n_parameters} parameters, {self.dtype.name}, from {self.input_shape} inputs")

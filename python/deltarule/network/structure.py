@@ -24,14 +24,49 @@ __all__ = ["WORDS", "Array", "Structure", "all_finite", "isa", "isas", "vocabula
 
 Array = npt.NDArray[Any]
 
-isa = _core.isa
-isas = _core.isas
 vocabulary = _core.vocabulary
 WORDS = vocabulary()  # asked once: it is the same for every instruction set
 all_finite = _core.all_finite
 
-_NATIVE = {"float32": _core.NetworkFloat32, "float64": _core.NetworkFloat64}
-_STEPPER = {"float32": _core.StepperFloat32, "float64": _core.StepperFloat64}
+
+def isa() -> str:
+    """Name the instruction set that networks made from now on use: the best of `isas`, or what DELTARULE_ISA names.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        DELTARULE_ISA in the environment names a set that this machine does not have.
+
+    Examples
+    --------
+    >>> isa() in isas()
+    True
+    """
+    return _core.isa()
+
+
+def isas() -> list[str]:
+    """Name the instruction sets that this build has and this CPU can run, the best one last.
+
+    Returns
+    -------
+    list of str
+        From "baseline", "avx2" and "avx512".
+
+    Examples
+    --------
+    >>> isas()[0]
+    'baseline'
+    """
+    return _core.isas()
+
+
+_NATIVE: dict[str, Any] = {"float32": _core.NetworkFloat32, "float64": _core.NetworkFloat64}
+_STEPPER: dict[str, Any] = {"float32": _core.StepperFloat32, "float64": _core.StepperFloat64}
 
 
 class Structure:
@@ -195,7 +230,8 @@ class Structure:
         layers, shape = spec["layers"], spec["input_shape"]
         if not isinstance(layers, list) or not (shape is None or (isinstance(shape, list) and len(shape) == 1)):
             raise ValueError("the spec has layers that are no list, or an input_shape other than [n_features]")
-        return cls([layer_from_spec(layer) for layer in layers], shape and shape[0], spec["dtype"], spec["seed"])
+        inputs = None if shape is None else shape[0]
+        return cls([layer_from_spec(layer) for layer in layers], inputs, spec["dtype"], spec["seed"])
 
     def __getstate__(self) -> dict[str, Any]:
         state = {
@@ -217,7 +253,9 @@ class Structure:
     def _flat_from(self, state: Mapping[str, Any], argument: str) -> Array:
         """Named arrays, all checked, in the core's layout."""
         if not isinstance(state, Mapping):
-            raise TypeError(f"{argument} is {type(state).__name__}: expected a dict of arrays by the names of the parameters")
+            raise TypeError(
+                f"{argument} is {type(state).__name__}: expected a dict of arrays by the names of the parameters"
+            )
         names = [name for name, _, _ in self._native.tensors]
         missing, unknown = [name for name in names if name not in state], [name for name in state if name not in names]
         if missing or unknown:
@@ -230,7 +268,9 @@ class Structure:
             array = np.asarray(state[name])
             if array.shape != shape:
                 raise ValueError(f"{argument}[{name!r}] has shape {array.shape}: expected {shape}")
-            matrix = as_matrix(array.reshape(1, -1) if array.ndim == 1 else array, self.dtype, name=f"{argument}[{name!r}]")
+            matrix = as_matrix(
+                array.reshape(1, -1) if array.ndim == 1 else array, self.dtype, name=f"{argument}[{name!r}]"
+            )
             self._native.write(flat, index, matrix.reshape(shape))
         return flat
 

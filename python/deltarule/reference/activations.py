@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..names import find
 from .activation import ACTIVATIONS, Activation, Array
-from .names import find
 from .rectifiers import Elu, Gelu, GeluTanh, HardSwish, LeakyRelu, Mish, Relu, Selu, Silu, Softplus
 from .sigmoids import HardSigmoid, HardTanh, Sigmoid, Softsign, Tanh
 

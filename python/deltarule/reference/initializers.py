@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..names import find
 from . import activations
 from .activation import Array
-from .names import find
 
 
 def glorot_uniform(fan_in: int, fan_out: int) -> float:

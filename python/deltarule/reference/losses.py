@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from ..names import build
 from .activation import Array
 from .activations import Sigmoid, Softmax, Softplus
 from .loss import LOSSES, ElementwiseLoss, Loss, rows
-from .names import build
 
 __all__ = [
     "LOSSES",
@@ -225,7 +225,14 @@ class CrossEntropy(Loss):
     def gradient(self, output: Any, y: Any) -> Array:
         z, y = self._matched(output, y)
         steps = math.prod(z.shape[1:-1])
-        return np.asarray((Softmax.value(z) * y.sum(axis=-1, keepdims=True) - y) / steps)
+        p = Softmax.value(z)
+        # 1 - p_j as the sum of the others' p, which a greatest p of nearly 1 would swallow
+        best = p.argmax(axis=-1, keepdims=True)
+        others = p.copy()
+        np.put_along_axis(others, best, 0, axis=-1)
+        not_p = 1 - p
+        np.put_along_axis(not_p, best, others.sum(axis=-1, keepdims=True), axis=-1)
+        return np.asarray((p * (y.sum(axis=-1, keepdims=True) - y) - not_p * y) / steps)
 
     @staticmethod
     def _matched(output: Any, y: Any) -> tuple[Array, Array]:

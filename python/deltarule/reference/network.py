@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from ..names import find
 from . import losses, optimizers
 from .activations import Array
 from .clipping import clip_by_global_norm, clip_by_value
 from .layers import LAYERS, Dense
 from .losses import Loss
-from .names import find
 from .optimizers import Optimizer, State
 
 # The fused pairs: last activation and loss which are computed together, from the last layer's z, the logits.

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from ..names import build
 from .activation import Array
 from .adam import Adam, AdamW, NAdam
 from .adaptive import Adadelta, Adagrad, RMSprop
 from .clipping import clip_by_global_norm, clip_by_value
-from .names import build
 from .optimizer import OPTIMIZERS, Optimizer, State, check
 
 __all__ = [

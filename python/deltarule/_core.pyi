@@ -1,0 +1,231 @@
+# What the native module offers; `stubtest` compares this with the built module. Users call the deltarule package.
+# To add a function: its binding in cpp/bindings/, its line here.
+from collections.abc import Callable
+from typing import Literal, TypeAlias, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+_F32: TypeAlias = npt.NDArray[np.float32]
+_F64: TypeAlias = npt.NDArray[np.float64]
+_Labels: TypeAlias = npt.NDArray[np.int32]
+
+# (name, parameter), or a function of (output, sample numbers) -> (value, gradient of the output)
+_Loss32: TypeAlias = tuple[str, float] | Callable[[_F32, npt.NDArray[np.int64]], tuple[float, _F32]]
+_Loss64: TypeAlias = tuple[str, float] | Callable[[_F64, npt.NDArray[np.int64]], tuple[float, _F64]]
+# (name, hyperparameters in the order of the vocabulary)
+_Optimizer: TypeAlias = tuple[str, list[float]]
+# (epoch, loss, validation loss, learning rate, seconds) -> stop?
+_AfterEpoch: TypeAlias = Callable[[int, float, float | None, float, float], bool]
+# (name, shape, number of the layer)
+_Tensor: TypeAlias = tuple[str, tuple[int, ...], int]
+# (how it ended, (epoch, step, layer, loss) of the end, loss, val_loss, lr and seconds of each epoch)
+_FitResult: TypeAlias = tuple[
+    Literal["finished", "stopped", "interrupted", "diverged"],
+    tuple[int, int, int, float],
+    list[float],
+    list[float],
+    list[float],
+    list[float],
+]
+_Outcome: TypeAlias = tuple[Literal["updated", "diverged"], float, int]
+
+class _Vocabulary(TypedDict):
+    activations: list[str]
+    losses: list[str]
+    optimizers: dict[str, list[str]]
+    layers: list[str]
+    initializers: list[str]
+
+__version__: str
+
+def isa() -> str: ...
+def isas() -> list[str]: ...
+def has_same_bits(isa: str) -> bool: ...
+def select_isa(isa: str) -> None: ...
+def vocabulary() -> _Vocabulary: ...
+def all_finite(array: npt.NDArray[np.float32] | npt.NDArray[np.float64]) -> bool: ...
+def philox(counter: list[int], seed: int) -> list[int]: ...
+def shuffled(size: int, seed: int, epoch: int) -> npt.NDArray[np.int64]: ...
+def activation_float32(name: str, z: _F32, slope: bool) -> _F32: ...
+def activation_float64(name: str, z: _F64, slope: bool) -> _F64: ...
+def loss_float32(name: str, parameter: float, output: _F32, target: _F32 | _Labels) -> tuple[_F32, _F32]: ...
+def loss_float64(name: str, parameter: float, output: _F64, target: _F64 | _Labels) -> tuple[_F64, _F64]: ...
+def multiply_float32(left: _F32, right: _F32, bias: _F32 | None) -> _F32: ...
+def multiply_float64(left: _F64, right: _F64, bias: _F64 | None) -> _F64: ...
+def multiply_transposed_float32(left: _F32, right: _F32) -> _F32: ...
+def multiply_transposed_float64(left: _F64, right: _F64) -> _F64: ...
+
+class NetworkFloat32:
+    def __init__(self, spec: dict[str, object]) -> None: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def inputs(self) -> int: ...
+    @property
+    def outputs(self) -> int: ...
+    @property
+    def tensors(self) -> list[_Tensor]: ...
+    def allocate(self) -> _F32: ...
+    def initialize(self, parameters: _F32, seed: int) -> None: ...
+    def read(self, flat: _F32, index: int) -> _F32: ...
+    def write(self, parameters: _F32, index: int, matrix: _F32) -> None: ...
+    def predict(
+        self, parameters: _F32, inputs: _F32, activation: str, n_threads: int, available_threads: int
+    ) -> _F32: ...
+    def evaluate(
+        self,
+        parameters: _F32,
+        loss: _Loss32,
+        inputs: _F32,
+        targets: _F32 | _Labels | None,
+        sample_weight: _F32 | None,
+        n_threads: int,
+        available_threads: int,
+    ) -> float: ...
+    def loss_and_gradients(
+        self,
+        parameters: _F32,
+        loss: _Loss32,
+        inputs: _F32,
+        targets: _F32 | _Labels | None,
+        sample_weight: _F32 | None,
+        gradients: _F32,
+        n_threads: int,
+        available_threads: int,
+    ) -> float: ...
+    def forward(self, parameters: _F32, inputs: _F32) -> _F32: ...
+    def backward(self, grad_output: _F32, gradients: _F32) -> _F32: ...
+    def start_optimizer(self, optimizer: _Optimizer) -> tuple[_F32, _F64, list[str]]: ...
+    def fit(
+        self,
+        parameters: _F32,
+        loss: _Loss32,
+        optimizer: _Optimizer,
+        state: _F32,
+        carry: _F64,
+        inputs: _F32,
+        targets: _F32 | _Labels | None,
+        sample_weight: _F32 | None,
+        epochs: int,
+        first_epoch: int,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        clip_norm: float,
+        clip_value: float,
+        validation: tuple[_F32, _F32 | _Labels | None, _F32 | None, _Loss32] | None,
+        n_threads: int,
+        available_threads: int,
+        after_epoch: _AfterEpoch | None,
+    ) -> _FitResult: ...
+
+class StepperFloat32:
+    def __init__(
+        self,
+        network: NetworkFloat32,
+        parameters: _F32,
+        loss: _Loss32,
+        optimizer: _Optimizer,
+        state: _F32,
+        carry: _F64,
+        clip_norm: float,
+        clip_value: float,
+    ) -> None: ...
+    def step(
+        self,
+        inputs: _F32,
+        targets: _F32 | _Labels | None,
+        sample_weight: _F32 | None,
+        n_threads: int,
+        available_threads: int,
+    ) -> _Outcome: ...
+    def apply(self, gradients: _F32) -> None: ...
+    def set_learning_rate(self, lr: float) -> None: ...
+
+class NetworkFloat64:
+    def __init__(self, spec: dict[str, object]) -> None: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def inputs(self) -> int: ...
+    @property
+    def outputs(self) -> int: ...
+    @property
+    def tensors(self) -> list[_Tensor]: ...
+    def allocate(self) -> _F64: ...
+    def initialize(self, parameters: _F64, seed: int) -> None: ...
+    def read(self, flat: _F64, index: int) -> _F64: ...
+    def write(self, parameters: _F64, index: int, matrix: _F64) -> None: ...
+    def predict(
+        self, parameters: _F64, inputs: _F64, activation: str, n_threads: int, available_threads: int
+    ) -> _F64: ...
+    def evaluate(
+        self,
+        parameters: _F64,
+        loss: _Loss64,
+        inputs: _F64,
+        targets: _F64 | _Labels | None,
+        sample_weight: _F64 | None,
+        n_threads: int,
+        available_threads: int,
+    ) -> float: ...
+    def loss_and_gradients(
+        self,
+        parameters: _F64,
+        loss: _Loss64,
+        inputs: _F64,
+        targets: _F64 | _Labels | None,
+        sample_weight: _F64 | None,
+        gradients: _F64,
+        n_threads: int,
+        available_threads: int,
+    ) -> float: ...
+    def forward(self, parameters: _F64, inputs: _F64) -> _F64: ...
+    def backward(self, grad_output: _F64, gradients: _F64) -> _F64: ...
+    def start_optimizer(self, optimizer: _Optimizer) -> tuple[_F64, _F64, list[str]]: ...
+    def fit(
+        self,
+        parameters: _F64,
+        loss: _Loss64,
+        optimizer: _Optimizer,
+        state: _F64,
+        carry: _F64,
+        inputs: _F64,
+        targets: _F64 | _Labels | None,
+        sample_weight: _F64 | None,
+        epochs: int,
+        first_epoch: int,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        clip_norm: float,
+        clip_value: float,
+        validation: tuple[_F64, _F64 | _Labels | None, _F64 | None, _Loss64] | None,
+        n_threads: int,
+        available_threads: int,
+        after_epoch: _AfterEpoch | None,
+    ) -> _FitResult: ...
+
+class StepperFloat64:
+    def __init__(
+        self,
+        network: NetworkFloat64,
+        parameters: _F64,
+        loss: _Loss64,
+        optimizer: _Optimizer,
+        state: _F64,
+        carry: _F64,
+        clip_norm: float,
+        clip_value: float,
+    ) -> None: ...
+    def step(
+        self,
+        inputs: _F64,
+        targets: _F64 | _Labels | None,
+        sample_weight: _F64 | None,
+        n_threads: int,
+        available_threads: int,
+    ) -> _Outcome: ...
+    def apply(self, gradients: _F64) -> None: ...
+    def set_learning_rate(self, lr: float) -> None: ...

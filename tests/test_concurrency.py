@@ -1,0 +1,451 @@
+"""Threads, Ctrl-C and fork: several fits at once, one at a time on a network, and an end whenever the user wants it."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import deltarule as dr
+
+RANDOM = np.random.default_rng(2)
+X = RANDOM.normal(size=(64, 8)).astype(np.float32)
+Y = RANDOM.normal(size=(64, 1)).astype(np.float32)
+LABELS = (Y[:, 0] > 0).astype(np.int32)
+
+
+def new(seed: int = 1) -> dr.Network:
+    return dr.Network([dr.Dense(16, "tanh"), dr.Dense(1)], input_shape=8, seed=seed)
+
+
+def bits(network: dr.Network) -> bytes:
+    return b"".join(array.tobytes() for array in network.state_dict().values())
+
+
+class Gate:
+    """A callback that says when the fit has begun, and ends it when asked to."""
+
+    def __init__(self) -> None:
+        self.begun, self.end = threading.Event(), threading.Event()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> bool:
+        self.begun.set()
+        return self.end.is_set()
+
+
+@contextlib.contextmanager
+def training(network: dr.Network, **arguments: Any) -> Iterator[list[Any]]:
+    """A fit of that network, under way in another thread; what it returned or raised is in the list after the block."""
+    gate, result = Gate(), []
+
+    def work() -> None:
+        try:
+            given: dict[str, Any] = {"loss": "mse", "epochs": 10**9, "batch_size": 8, "callbacks": [gate], **arguments}
+            result.append(network.fit(X, Y, **given))
+        except BaseException as error:  # noqa: BLE001
+            result.append(error)
+            gate.begun.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert gate.begun.wait(20)
+        yield result
+    finally:
+        gate.end.set()
+        thread.join(20)
+    assert not thread.is_alive()
+
+
+class TestSeveralNetworks:
+    def test_two_fits_at_once(self) -> None:
+        """Each waits in its callbacks until the other has come as far: one after the other they would never end."""
+        meeting = threading.Barrier(2, timeout=20)
+
+        class Meeting:
+            def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+                meeting.wait()
+
+        networks, errors = [new(1), new(2)], []
+
+        def work(network: dr.Network) -> None:
+            try:
+                network.fit(X, Y, loss="mse", epochs=20, batch_size=8, n_threads=2, callbacks=[Meeting()])
+            except BaseException as error:  # noqa: BLE001
+                errors.append(error)
+                meeting.abort()
+
+        threads = [threading.Thread(target=work, args=(network,)) for network in networks]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert errors == []
+        for seed, network in enumerate(networks, 1):
+            alone = new(seed)
+            alone.fit(X, Y, loss="mse", epochs=20, batch_size=8)
+            assert bits(alone) == bits(network)
+
+    @pytest.mark.parametrize(("threads", "epochs"), [(1, 20_000), (2, 100)])
+    def test_python_goes_on_meanwhile(self, threads: int, epochs: int) -> None:
+        done = threading.Event()
+
+        def work() -> None:
+            new().fit(X, Y, loss="mse", epochs=epochs, batch_size=8, n_threads=threads)
+            done.set()
+
+        thread = threading.Thread(target=work)
+        start = time.perf_counter()
+        thread.start()
+        count, longest, last = 0, 0.0, start
+        while not done.is_set():
+            count += 1
+            now = time.perf_counter()
+            longest, last = max(longest, now - last), now
+        thread.join()
+        duration = time.perf_counter() - start
+        assert count > 100
+        assert longest < max(0.25, duration / 3), f"stood still for {longest:.3f} s of {duration:.3f} s"
+
+    def test_one_network_asked_by_many_threads(self) -> None:
+        network = new()
+        data = np.random.default_rng(0).normal(size=(5000, 8)).astype(np.float32)
+        expected, answers = network.predict(data).tobytes(), []
+        threads = [threading.Thread(target=lambda: answers.append(network.predict(data, n_threads=2).tobytes())) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert answers == [expected] * 6
+
+
+def step(network: dr.Network) -> Any:
+    return dr.Trainer(network, loss="mse").step(X, Y)
+
+
+REFUSED: dict[str, Callable[[dr.Network], Any]] = {
+    "fit": lambda network: network.fit(X, Y, loss="mse"),
+    "step": step,
+    "apply": lambda network: dr.Trainer(network, loss="mse").apply({k: v * 0 for k, v in new().parameters.items()}),
+    "predict": lambda network: network.predict(X),
+    "evaluate": lambda network: network.evaluate(X, Y, loss="mse"),
+    "loss_and_gradients": lambda network: network.loss_and_gradients(X, Y, loss="mse"),
+    "forward": lambda network: network.forward(X),
+    "state_dict": lambda network: network.state_dict(),
+    "parameters": lambda network: network.parameters,
+    "load_state_dict": lambda network: network.load_state_dict(new().state_dict()),
+    "save": lambda network: network.save(os.devnull + "-never-written"),
+    "pickle": pickle.dumps,
+    "deepcopy": copy.deepcopy,
+}
+IN_A_CALLBACK = {"predict", "evaluate", "loss_and_gradients", "state_dict", "parameters", "pickle", "deepcopy"}
+
+
+class TestOneNetwork:
+    def test_during_a_fit_everything_else_is_refused(self) -> None:
+        network = new()
+        with training(network, n_threads=2) as result:
+            for name, function in REFUSED.items():
+                with pytest.raises(RuntimeError, match=r"while (a fit runs|another thread trains).*: wait for"):
+                    function(network)
+                assert not result, f"{name} has ended the fit"
+        assert isinstance(result[0], dr.History)
+        undisturbed = new()
+        undisturbed.fit(X, Y, loss="mse", epochs=result[0].epochs, batch_size=8)
+        assert bits(network) == bits(undisturbed)
+        assert not Path(os.devnull + "-never-written").exists()
+        network.fit(X, Y, loss="mse")
+
+    @pytest.mark.parametrize("name", [name for name in REFUSED if name != "save"])
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_in_its_own_callback(self, name: str, threads: int) -> None:
+        network = new()
+        outcome: list[Any] = []
+
+        class Caller:
+            def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+                try:
+                    outcome.append(REFUSED[name](network))
+                except RuntimeError as error:
+                    outcome.append(error)
+
+        network.fit(X, Y, loss="mse", epochs=2, n_threads=threads, callbacks=[Caller()])
+        assert [isinstance(answer, RuntimeError) for answer in outcome] == [name not in IN_A_CALLBACK] * 2
+        if name not in IN_A_CALLBACK:
+            assert "while a fit runs on the same network" in str(outcome[0])
+        plain = new()
+        plain.fit(X, Y, loss="mse", epochs=2)
+        assert bits(network) == bits(plain)
+
+    def test_saving_in_a_callback(self, tmp_path: Path) -> None:
+        network = new()
+
+        class Saver:
+            def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+                network.save(tmp_path / f"{epoch}")
+
+        network.fit(X, Y, loss="mse", epochs=2, callbacks=[Saver()])
+        first = new()
+        first.fit(X, Y, loss="mse", epochs=1)
+        assert bits(dr.Network.load(tmp_path / "0")) == bits(first)
+        assert bits(dr.Network.load(tmp_path / "1")) == bits(network)
+
+    @pytest.mark.parametrize("change", ["fit", "load_state_dict", "step"])
+    def test_a_prediction_is_of_one_network(self, change: str) -> None:
+        """What changes the weights waits for, or is refused during, a prediction under way; it never mixes the two."""
+        network = dr.Network([dr.Dense(512, "tanh"), dr.Dense(512, "tanh"), dr.Dense(1)], input_shape=64)
+        data = np.random.default_rng(0).normal(size=(60_000, 64)).astype(np.float32)
+        other = {name: array + 1 for name, array in network.state_dict().items()}
+        expected = network.predict(data, n_threads=1)
+        answers: list[Any] = []
+        thread = threading.Thread(target=lambda: answers.append(network.predict(data, n_threads=1)))
+        thread.start()
+        time.sleep(0.05)
+        with contextlib.suppress(RuntimeError):
+            if change == "fit":
+                network.fit(data[:64], data[:64, :1], loss="mse", optimizer=dr.SGD(0.1), n_threads=1)
+            elif change == "load_state_dict":
+                network.load_state_dict(other)
+            else:
+                dr.Trainer(network, loss="mse", n_threads=1).step(data[:64], data[:64, :1])
+        thread.join(60)
+        assert np.array_equal(answers[0], expected)
+
+
+class Wide:
+    """A network and data whose single step takes a second or more."""
+
+    def __init__(self) -> None:
+        self.X = np.ones((30_000, 512), np.float32)
+        self.y = np.zeros(30_000, np.int32)
+        self.network = dr.Network([dr.Dense(512, "tanh"), dr.Dense(512, "tanh"), dr.Dense(2)], input_shape=512)
+
+    def trainer(self, threads: int) -> dr.Trainer:
+        return dr.Trainer(self.network, loss="cross_entropy", optimizer=dr.Adam(1e-3), n_threads=threads)
+
+
+@pytest.fixture(scope="module")
+def wide() -> Wide:
+    return Wide()
+
+
+def latency(function: Callable[[], Any], delay: float) -> float:
+    """Seconds from the signal to KeyboardInterrupt; 0 where the function ended before."""
+
+    def interrupt(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        start = time.perf_counter()
+        signal.setitimer(signal.ITIMER_REAL, delay)
+        function()
+        return 0.0
+    except KeyboardInterrupt:
+        return time.perf_counter() - start - delay
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def assert_soon(function: Callable[[], Any], delay: float) -> None:
+    """Within 100 ms; others share the machine, so that once of three times is enough."""
+    times = []
+    for _ in range(3):
+        times.append(latency(function, delay))
+        if times[-1] < 0.1:
+            return
+    raise AssertionError(f"{delay:.2f} s after the start Ctrl-C took {', '.join(f'{t:.3f}' for t in times)} s: expected 0.1")
+
+
+PHASES = [0.05, 0.3, 0.5, 0.7, 0.9]  # of a step: forward, backward, gradients
+
+
+class TestControlC:
+    @pytest.mark.parametrize("threads", [1, 2])
+    @pytest.mark.parametrize("validation", [False, True])
+    def test_tiny_steps(self, threads: int, validation: bool) -> None:
+        network = new()
+        data: Any = (X, LABELS) if validation else None
+        arguments: dict[str, Any] = {"loss": "binary_cross_entropy", "epochs": 10**9, "n_threads": threads}
+        assert_soon(lambda: network.fit(X, LABELS, batch_size=4, validation_data=data, **arguments), 0.2)
+        assert all(np.isfinite(array).all() for array in network.parameters.values())
+        assert bits(network) != bits(new())
+        # Whoever stops by Ctrl-C goes on with what is there.
+        assert network.predict_proba(X).shape == (64, 1)
+        assert network.evaluate(X, LABELS)["loss"] < 1
+        assert network.epochs_trained > 0
+        network.fit(X, LABELS, loss="binary_cross_entropy", n_threads=threads)
+
+    @pytest.mark.parametrize("phase", PHASES)
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_a_long_step(self, threads: int, phase: float, wide: Wide) -> None:
+        trainer = wide.trainer(threads)
+        trainer.step(wide.X, wide.y)  # from here on it has its workspace
+        start = time.perf_counter()
+        trainer.step(wide.X, wide.y)
+        duration = time.perf_counter() - start
+        before, steps = bits(wide.network), trainer.steps
+        assert_soon(lambda: trainer.step(wide.X, wide.y), phase * duration)
+        if trainer.steps == steps:  # given up: it has not happened
+            assert bits(wide.network) == before
+        assert all(np.isfinite(array).all() for array in wide.network.parameters.values())
+
+    @pytest.mark.parametrize("delay", [0.02, 0.2])
+    @pytest.mark.parametrize("what", ["fit", "predict", "evaluate", "loss_and_gradients"])
+    def test_from_the_first_moment(self, what: str, delay: float, wide: Wide) -> None:
+        """Taking memory for a large batch takes time too."""
+        network = wide.network
+        calls: dict[str, Callable[[], Any]] = {
+            "fit": lambda: network.fit(wide.X, wide.y, loss="cross_entropy", batch_size=30_000, epochs=100, n_threads=1),
+            "predict": lambda: network.predict(wide.X, n_threads=1),
+            "evaluate": lambda: network.evaluate(wide.X, wide.y, loss="cross_entropy", n_threads=1),
+            "loss_and_gradients": lambda: network.loss_and_gradients(wide.X, wide.y, loss="cross_entropy", n_threads=1),
+        }
+        assert_soon(calls[what], delay)
+        network.predict(wide.X[:10])
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_steps_that_are_just_not_long(self, threads: int, wide: Wide) -> None:
+        def fit() -> None:
+            wide.network.fit(wide.X, wide.y, loss="cross_entropy", batch_size=3700, epochs=100, n_threads=threads)
+
+        for delay in (0.3, 0.41, 0.53):
+            assert_soon(fit, delay)
+
+    def test_a_step_given_up_leaves_no_trace_in_the_optimizer(self, wide: Wide) -> None:
+        once, twice = copy.deepcopy(wide.network), copy.deepcopy(wide.network)
+        rows = slice(0, 10_000)
+        interrupted, straight = (
+            dr.Trainer(network, loss="cross_entropy", optimizer=dr.Adam(1e-3), n_threads=1) for network in (once, twice)
+        )
+        for trainer in (interrupted, straight):
+            trainer.step(wide.X[rows], wide.y[rows])
+        assert latency(lambda: interrupted.step(wide.X[rows], wide.y[rows]), 0.1) > 0
+        assert interrupted.steps == 1
+        assert interrupted.step(wide.X[rows], wide.y[rows]) == straight.step(wide.X[rows], wide.y[rows])
+        assert bits(once) == bits(twice)
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    @pytest.mark.parametrize("cores", [1, 2])
+    def test_a_real_one(self, threads: int, cores: int) -> None:
+        """SIGINT from another process, as the terminal sends it; also where the threads share a core."""
+        code = (
+            "import os, sys, time, numpy as np, deltarule as dr\n"
+            f"if hasattr(os, 'sched_setaffinity'): os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:{cores}])\n"
+            "network = dr.Network([dr.Dense(8), dr.Dense(1)], input_shape=2)\n"
+            "print('ready', flush=True)\n"
+            f"try:\n    network.fit(np.ones((8, 2)), np.ones(8), loss='mse', epochs=10**9, n_threads={threads})\n"
+            "except KeyboardInterrupt:\n    print(time.monotonic(), np.isfinite(network.predict([[1, 1]])).all(), flush=True)\n"
+        )
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(0.3)
+            sent = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            try:
+                output, _ = process.communicate(timeout=3)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        received, finite = output.split()
+        assert float(received) - sent < 0.2  # two processes on a shared machine
+        assert finite == "True"
+        assert process.returncode == 0
+
+
+FORK = """
+import multiprocessing, os, signal, sys, threading
+import numpy as np, deltarule as dr
+
+X, Y = np.random.default_rng(0).normal(size=(64, 8)), np.ones(64)
+
+def new():
+    return dr.Network([dr.Dense(16, "tanh"), dr.Dense(1)], input_shape=8)
+
+def bits(network):
+    return b"".join(array.tobytes() for array in network.state_dict().values())
+
+def fit(network, **arguments):
+    network.fit(X, Y, **{"loss": "mse", "epochs": 20, "batch_size": 16, "n_threads": 2, **arguments})
+    return bits(network)
+
+def in_child(work):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # a child that hangs dies of it
+        try:
+            work()
+        except BaseException as error:
+            print("child:", repr(error), flush=True)
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(child, 0)[1]
+
+def right(network=None):
+    def work():
+        assert fit(network or new()) == expected
+    return work
+
+def pooled(number):
+    return fit(new())
+"""
+
+BEFORE = """
+in_child_first = in_child(lambda: fit(new()))
+expected = fit(new())
+assert in_child_first == 0
+"""
+CASES = {
+    "before": BEFORE,
+    "between": "expected = fit(new())\nassert in_child(right()) == 0\nassert fit(new()) == expected\nassert in_child(right()) == 0",
+    "a trained network": (
+        "network = new()\nfit(network)\ntwin = new()\nfit(twin)\nexpected = fit(twin)\n"
+        "assert in_child(right(network)) == 0\nassert fit(network) == expected"
+    ),
+    "in a callback": (
+        "expected = fit(new())\nstates = []\n"
+        "class Forking:\n    def on_epoch_end(self, epoch, logs):\n"
+        "        if epoch < 3:\n            states.append(in_child(right()))\n"
+        "assert fit(new(), callbacks=[Forking()]) == expected\nassert states == [0, 0, 0]"
+    ),
+    "while another thread trains": (
+        "expected = fit(new())\nbusy, begun, end = new(), threading.Event(), threading.Event()\n"
+        "class Gate:\n    def on_epoch_end(self, epoch, logs):\n        begun.set()\n        return end.is_set()\n"
+        "thread = threading.Thread(target=lambda: fit(busy, epochs=10**9, callbacks=[Gate()]))\n"
+        "thread.start()\nassert begun.wait(20)\n"
+        "states = [in_child(right()) for _ in range(5)]\n"
+        "end.set()\nthread.join(20)\nassert states == [0] * 5\nassert np.isfinite(busy.predict(X)).all()\nfit(busy)"
+    ),
+    "multiprocessing": (
+        "expected = fit(new())\n"
+        "with multiprocessing.get_context('fork').Pool(2) as pool:\n"
+        "    assert pool.map_async(pooled, range(4)).get(timeout=30) == [expected] * 4"
+    ),
+    "a network sent to a process": (
+        "network = new()\n"
+        "with multiprocessing.get_context('fork').Pool(1) as pool:\n"
+        "    assert pool.apply_async(fit, (network,)).get(timeout=30) == fit(new())"
+    ),
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.parametrize("case", CASES)
+def test_fork(case: str) -> None:
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK + CASES[case]]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=90)
+    assert result.returncode == 0, result.stdout + result.stderr
