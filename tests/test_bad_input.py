@@ -142,7 +142,7 @@ TARGETS: list[Case] = [
     ("evaluate: no loss yet", call("evaluate", X, Y), ValueError, r"evaluate needs a loss"),
     ("gradients: lengths", call("loss_and_gradients", X, Y[:3], loss="mse"), ValueError, r"y has 3 rows but X has 12"),
     ("validation lengths", fit(validation_data=(X, Y[:3])), ValueError, r"validation_data\[1\] has 3 rows"),
-    ("validation columns", fit(validation_data=(X[:, :2], Y)), ValueError, r"validation_data\[0\] has 2 features but .* 3"),
+    ("validation columns", fit(validation_data=(X[:, :2], Y)), ValueError, r"validation_data\[0\] has 2 features"),
     ("validation NaN", fit(validation_data=(changed(X, NAN), Y)), ValueError, r"validation_data\[0\]\[4, 1\] is nan"),
     ("validation without y", fit(validation_data=X), TypeError, r"validation_data is ndarray: expected a tuple"),
     ("validation of three", fit(validation_data=(X, Y, Y)), TypeError, r"validation_data.*expected a tuple"),
@@ -207,7 +207,7 @@ ARGUMENTS: list[Case] = [
 STATES: list[Case] = [
     ("no mapping", call("load_state_dict", [1]), TypeError, r"state is list"),
     ("missing", call("load_state_dict", {"0.bias": np.ones(4)}), ValueError, r"state lacks \['0\.weight'"),
-    ("unknown", call("load_state_dict", state("9.weight", 1)), ValueError, r"\['9\.weight'\] that the network does not"),
+    ("unknown", call("load_state_dict", state("9.weight", 1)), ValueError, r"\['9\.weight'\] that the network"),
     ("shape", call("load_state_dict", state("1.weight", np.ones((2, 4)))), ValueError, r"\(2, 4\): expected \(4, 2\)"),
     ("NaN", call("load_state_dict", state("1.bias", [1, NAN])), ValueError, r"state\['1\.bias'\].* is nan"),
     ("complex", call("load_state_dict", state("1.bias", [1j, 1])), TypeError, r"state\['1\.bias'\] has dtype complex"),
@@ -260,7 +260,7 @@ NETWORKS: list[Case] = [
     *each(making(dr.Network, layers=[LAYER]), "input_shape", (0, -3, 2**31, 10**30, (), (3, 4)), (3.0, "3", True)),
     *each(making(dr.Network, layers=[LAYER]), "dtype", ("float16", "int32", "doubble", np.complex64, ">f4", object, 7)),
     ("activation", make(dr.Network, [dr.Dense(2, "rellu")]), ValueError, r"layer 0 .*'rellu'.*did you mean 'relu'"),
-    ("init", make(dr.Network, [dr.Dense(2, init="he_unifrom")]), ValueError, r"'he_unifrom'.*did you mean 'he_uniform'"),
+    ("init", make(dr.Network, [dr.Dense(2, init="he_unifrom")]), ValueError, r"init='he_unifrom'.*mean 'he_uniform'"),
     ("softmax inside", make(dr.Network, [dr.Dense(2, "softmax"), LAYER], input_shape=2), ValueError, r"softmax"),
     ("no layers", make(dr.Network, []), ValueError, r"layers=\[\]: a network needs at least one layer"),
     ("layers of numbers", make(dr.Network, [3]), TypeError, r"layers holds 3: expected layers"),
@@ -272,7 +272,7 @@ NETWORKS: list[Case] = [
     ("summary without inputs", lambda network: dr.Network([LAYER]).summary(), ValueError, r"does not know its number"),
     ("state without inputs", lambda network: dr.Network([LAYER]).state_dict(), ValueError, r"give input_shape"),
     ("classes of sigmoids", lambda n: classify()(dr.Network([dr.Dense(2, "sigmoid")])), ValueError, "takes logits"),
-    ("classes of one unit", lambda n: classify()(dr.Network([dr.Dense(1)])), ValueError, "use loss='binary_cross_entropy'"),
+    ("classes of one unit", lambda n: classify()(dr.Network([dr.Dense(1)])), ValueError, "'binary_cross_entropy'"),
 ]
 
 

@@ -62,7 +62,8 @@ class TestTwoThreeOne:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
-    ("last", "loss", "middle"), [("identity", "binary_cross_entropy", 0.0), ("tanh", "mse", 0.5), ("sigmoid", "binary_cross_entropy", 0.5)]
+    ("last", "loss", "middle"),
+    [("identity", "binary_cross_entropy", 0.0), ("tanh", "mse", 0.5), ("sigmoid", "binary_cross_entropy", 0.5)],
 )
 def test_xor_from_thirty_seeds_of_thirty(dtype: str, last: str, loss: str, middle: float) -> None:
     X, y = dr.datasets.xor(dtype)
@@ -95,7 +96,8 @@ class TestRealData:
             X_train, X_test, y_train, y_test = dr.train_test_split(X, y.reshape(-1, 1), test_size=0.25, seed=seed)
             of_X, of_y = dr.Standardizer().fit(X_train), dr.Standardizer().fit(y_train)
             network = dr.Network([dr.Dense(8, "tanh", l2=0.03), dr.Dense(1, l2=0.03)], seed=seed, dtype=dtype)
-            network.fit(of_X.transform(X_train), of_y.transform(y_train), loss="mse", optimizer=dr.Adam(lr=3e-3), epochs=80)
+            optimizer = dr.Adam(lr=3e-3)
+            network.fit(of_X.transform(X_train), of_y.transform(y_train), loss="mse", optimizer=optimizer, epochs=80)
             predicted = of_y.inverse_transform(network.predict(of_X.transform(X_test)))
             ours.append(1 - np.sum((predicted - y_test) ** 2) / np.sum((y_test - y_test.mean()) ** 2))
             score = network.evaluate(of_X.transform(X_test), of_y.transform(y_test), metrics=["r2"])["r2"]

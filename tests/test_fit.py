@@ -49,7 +49,9 @@ class Recorder:
 
 class TestLearning:
     @pytest.mark.parametrize("dtype", DTYPES)
-    @pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adagrad", "adadelta", "adam", "adamw", "nadam", dr.Adam, "rprop"])
+    @pytest.mark.parametrize(
+        "optimizer", ["sgd", "rmsprop", "adagrad", "adadelta", "adam", "adamw", "nadam", "rprop", dr.Adam]
+    )
     def test_the_loss_falls(self, optimizer: Any, dtype: str) -> None:
         history = new(dtype).fit(X, Y, loss="mse", optimizer=optimizer, epochs=60, batch_size=50)
         assert history["loss"][-1] < 0.95 * history["loss"][0]
@@ -208,7 +210,8 @@ class TestWeights:
         outputs = 3 if loss == "cross_entropy" else 2
         weighted, repeated = new(outputs=outputs), new(outputs=outputs)
         first = weighted.fit(X, y, loss=loss, sample_weight=self.COUNTS, **self.FULL)
-        second = repeated.fit(np.repeat(X, self.COUNTS, axis=0), np.repeat(y, self.COUNTS, axis=0), loss=loss, **self.FULL)
+        many_X, many_y = (np.repeat(array, self.COUNTS, axis=0) for array in (X, y))
+        second = repeated.fit(many_X, many_y, loss=loss, **self.FULL)
         assert first["loss"] == pytest.approx(second["loss"], rel=1e-12)
         assert_same(weighted, repeated, rtol=1e-9)
 
@@ -338,7 +341,7 @@ class TestDivergence:
 
     def test_huge_targets(self) -> None:
         network = new("float32")
-        with pytest.raises(dr.DivergenceError, match="in the loss itself|first in layer") as caught:
+        with pytest.raises(dr.DivergenceError, match="in the loss itself") as caught:
             network.fit(X, Y * 1e25, loss="mse")
         assert caught.value.layer == -1
 

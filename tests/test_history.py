@@ -90,7 +90,8 @@ class TestHistory:
         matplotlib.use("agg")
         import matplotlib.pyplot as plt
 
-        figure, axes = plt.subplots()
+        figure = plt.figure()
+        axes: Any = figure.add_subplot()
         history = self.trained(validation_split=0.2)
         assert history.plot(ax=axes) is axes
         assert [list(line.get_ydata()) for line in axes.lines] == [history["loss"], history["val_loss"]]

@@ -29,7 +29,13 @@ def bits(network: dr.Network) -> bytes:
 class TestStructure:
     def test_names_and_shapes(self) -> None:
         shapes = {name: array.shape for name, array in new().parameters.items()}
-        assert shapes == {"hidden.weight": (3, 5), "hidden.bias": (5,), "1.weight": (5, 4), "2.weight": (4, 2), "2.bias": (2,)}
+        assert shapes == {
+            "hidden.weight": (3, 5),
+            "hidden.bias": (5,),
+            "1.weight": (5, 4),
+            "2.weight": (4, 2),
+            "2.bias": (2,),
+        }
         assert new().n_parameters == 15 + 5 + 20 + 8 + 2
 
     @pytest.mark.parametrize("dtype", DTYPES)
@@ -80,11 +86,13 @@ class TestStructure:
 
     def test_seeds(self) -> None:
         assert bits(new(seed=2**64 - 1)) != bits(new(seed=0)) != bits(new(seed=1))
-        np.testing.assert_allclose(new("float32").parameters["1.weight"], new("float64").parameters["1.weight"], rtol=1e-6)
+        single, double = (new(dtype).parameters["1.weight"] for dtype in DTYPES)
+        np.testing.assert_allclose(single, double, rtol=1e-6)
 
     def test_repr_and_summary(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert repr(new()) == (
-            "Network([Dense(5, 'tanh'), Dense(4, 'gelu'), Dense(2, 'identity')], input_shape=3, dtype='float64', seed=5)"
+            "Network([Dense(5, 'tanh'), Dense(4, 'gelu'), Dense(2, 'identity')], input_shape=3, "
+            "dtype='float64', seed=5)"
         )
         new().summary()
         shown = capsys.readouterr().out
@@ -309,7 +317,20 @@ class TestContainers:
     """Any kind of array gives the same bits, and none of them is changed."""
 
     @pytest.mark.parametrize(
-        "kind", ["float16", "fortran", "big-endian", "strided", "reversed", "read-only", "list", "memmap", "pandas", "polars", "csr"]
+        "kind",
+        [
+            "float16",
+            "fortran",
+            "big-endian",
+            "strided",
+            "reversed",
+            "read-only",
+            "list",
+            "memmap",
+            "pandas",
+            "polars",
+            "csr",
+        ],
     )
     def test_kind(self, kind: str, tmp_path: Path) -> None:
         arrays: list[Any] = []
@@ -337,7 +358,7 @@ class TestContainers:
             elif kind == "pandas":
                 array = pytest.importorskip("pandas").DataFrame(table, columns=list("abc")[: table.shape[1]])
             elif kind == "polars":
-                array = pytest.importorskip("polars").DataFrame(table.astype(float), schema=list("abc")[: table.shape[1]])
+                array = pytest.importorskip("polars").DataFrame(table, schema=list("abc")[: table.shape[1]])
             elif kind == "csr":
                 array = pytest.importorskip("scipy.sparse").csr_matrix(table) if name == "X" else table
             arrays.append(array)
@@ -350,5 +371,3 @@ class TestContainers:
         assert network.predict(arrays[0]).tobytes() == expected.predict(halves(X)).tobytes()
         for array, original in zip(arrays, originals, strict=True):
             assert np.array_equal(array.todense() if hasattr(array, "todense") else array, original)
-
-

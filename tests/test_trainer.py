@@ -71,7 +71,9 @@ class TestStep:
         for name, array in network.parameters.items():
             np.testing.assert_allclose(array, start[name] - 0.1 * gradients[name], rtol=1e-14, atol=1e-16)
 
-    @pytest.mark.parametrize("sizes", [(1, 40, 5, 16, 17, 3, 40), (40, 1, 5, 16, 17, 3, 40)], ids=["growing", "shrinking"])
+    @pytest.mark.parametrize(
+        "sizes", [(1, 40, 5, 16, 17, 3, 40), (40, 1, 5, 16, 17, 3, 40)], ids=["growing", "shrinking"]
+    )
     def test_batches_of_any_size_in_turn(self, sizes: tuple[int, ...]) -> None:
         one, many = new(), new()
         trainer = dr.Trainer(one, loss="mse", optimizer=dr.SGD(0.1))

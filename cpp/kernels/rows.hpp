@@ -61,7 +61,11 @@ template <class T, class Visit> inline void for_registers(Index columns, Index s
 template <class T> struct LogSumExp {
     T largest, others;
 };
-template <class T> LogSumExp<T> log_sum_exp(const T* z, Index stride, Index columns, Index row) {
+
+// Also leaves exp(z_j - m) in `powers` (stride powers_stride), unless it is null; it may be z itself. The rounding of
+// z_j - m, which the exponential would magnify, goes along with it.
+template <class T> LogSumExp<T> log_sum_exp(const T* z, Index stride, Index columns, Index row, T* powers, Index powers_stride) {
+    constexpr Index width = panel_width<T>;
     const Vec<T> lowest = splat<Vec<T>>(static_cast<T>(-__builtin_inf()));
     RowMax<T> max;
     for_registers<T>(columns, stride, row, [&](Index at, Index lane, auto in_use) { max.add(in_use ? load(z + at) : lowest, lane); });
@@ -69,18 +73,19 @@ template <class T> LogSumExp<T> log_sum_exp(const T* z, Index stride, Index colu
     RowSum<T> others, ties;
     for_registers<T>(columns, stride, row, [&](Index at, Index lane, auto in_use) {
         const Vec<T> values = load(z + at);
+        const Vec<T> power = in_use ? exp(exact_sum(values, -largest)) : Vec<T>{};
         const auto is_largest = in_use & (values == largest);
-        others.add(in_use & ~is_largest ? exp(values - largest) : Vec<T>{}, lane);
+        others.add(is_largest ? Vec<T>{} : power, lane);
         ties.add(is_largest ? splat<Vec<T>>(1) : Vec<T>{}, lane);
+        if (powers) store(powers + (at / (stride * width) * powers_stride + row) * width + lane, power);
     });
     return {largest[0], others.total() + (ties.total() - 1)};
 }
 
 template <class T> void softmax(T* values, Index stride, Index columns, Index first_row, Index last_row) {
     for (Index row = first_row; row < last_row; ++row) {
-        const auto [largest, others] = log_sum_exp(values, stride, columns, row);
-        const Vec<T> shift = splat<Vec<T>>(largest), sum = splat<Vec<T>>(1 + others);
-        for_registers<T>(columns, stride, row, [&](Index at, Index, auto in_use) { store(values + at, in_use ? exp(load(values + at) - shift) / sum : Vec<T>{}); });
+        const Vec<T> sum = splat<Vec<T>>(1 + log_sum_exp(values, stride, columns, row, values, stride).others);
+        for_registers<T>(columns, stride, row, [&](Index at, Index, auto) { store(values + at, load(values + at) / sum); });
     }
 }
 
@@ -103,38 +108,39 @@ template <class T> void softmax_slope(const T* output, Index output_stride, T* d
 template <class T> void cross_entropy_rows(const LossRows<T>& l) {
     constexpr Index width = panel_width<T>;
     for (Index row = l.first_row; row < l.last_row; ++row) {
-        const auto [largest, others] = log_sum_exp(l.output, l.output_stride, l.columns, row);
+        const auto [largest, others] = log_sum_exp(l.output, l.output_stride, l.columns, row, l.delta, l.delta_stride);
         const T log_sum = log1p(splat<Vec<T>>(others))[0];
-        const Vec<T> shift = splat<Vec<T>>(largest), sum = splat<Vec<T>>(1 + others);
-        const auto delta_at = [&](Index at, Index lane) { return l.delta + (at / (l.output_stride * width) * l.delta_stride + row) * width + lane; };
+        const Vec<T> sum = splat<Vec<T>>(1 + others);
+        const T row_scale = l.delta ? l.row_scale[row] : T{};
+        const Vec<T> scale = splat<Vec<T>>(row_scale);
         if (l.labels) {
-            const Index label = l.labels[row];
-            const Index at_label = (label / width * l.output_stride + row) * width + label % width;
-            l.row_value[row] = log_sum + (largest - l.output[at_label]);
+            const Index panel = l.labels[row] / width, lane = l.labels[row] % width;
+            l.row_value[row] = log_sum + (largest - l.output[(panel * l.output_stride + row) * width + lane]);
             if (!l.delta) continue;
-            const Vec<T> scale = splat<Vec<T>>(l.row_scale[row]);
-            for_registers<T>(l.columns, l.output_stride, row,
-                             [&](Index at, Index lane, auto in_use) { store(delta_at(at, lane), in_use ? scale * (exp(load(l.output + at) - shift) / sum) : Vec<T>{}); });
-            // p - 1 of the label itself, (e - (1 + others)) / (1 + others) without the cancellation of a sure network
-            const T e = exp(splat<Vec<T>>(l.output[at_label] - largest))[0];
-            *delta_at(at_label - label % width, label % width) = l.row_scale[row] * ((e - 1 - others) / (1 + others));
+            T* const of_label = l.delta + (panel * l.delta_stride + row) * width + lane;
+            const T power = *of_label;
+            for_registers<T>(l.columns, l.delta_stride, row, [&](Index at, Index, auto) { store(l.delta + at, scale * (load(l.delta + at) / sum)); });
+            // p - 1 = (e - (1 + others)) / (1 + others), without the cancellation of a sure network
+            *of_label = row_scale * ((power - 1 - others) / (1 + others));
         } else {
-            const auto target_at = [&](Index at, Index lane) { return load(l.target + (at / (l.output_stride * width) * l.target_stride + row) * width + lane); };
+            const auto of = [row](const T* matrix, Index stride, Index column, Index lane) { return load(matrix + (column / width * stride + row) * width + lane); };
             RowSum<T> weight, distance;
+            const Vec<T> shift = splat<Vec<T>>(largest);
             for_registers<T>(l.columns, l.output_stride, row, [&](Index at, Index lane, auto in_use) {
-                const Vec<T> target = in_use ? target_at(at, lane) : Vec<T>{};
+                const Index column = at / (l.output_stride * width) * width;
+                const Vec<T> target = in_use ? of(l.target, l.target_stride, column, lane) : Vec<T>{};
                 weight.add(target, lane);
                 distance.add(target == 0 ? Vec<T>{} : target * (shift - load(l.output + at)), lane);
             });
             const T total = weight.total();
             l.row_value[row] = log_sum * total + distance.total();
             if (!l.delta) continue;
-            const Vec<T> scale = splat<Vec<T>>(l.row_scale[row]), totals = splat<Vec<T>>(total), rest_of_sum = splat<Vec<T>>(others);
-            for_registers<T>(l.columns, l.output_stride, row, [&](Index at, Index lane, auto in_use) {
-                const Vec<T> e = exp(load(l.output + at) - shift), target = target_at(at, lane);
+            const Vec<T> totals = splat<Vec<T>>(total), rest_of_sum = splat<Vec<T>>(others);
+            for_registers<T>(l.columns, l.delta_stride, row, [&](Index at, Index lane, auto in_use) {
+                const Vec<T> power = load(l.delta + at), target = of(l.target, l.target_stride, at / (l.delta_stride * width) * width, lane);
                 // pΣt - t as p (Σt - t) - (1 - p) t, which keeps its digits where the network is sure
-                const Vec<T> p = e / sum, rest = (rest_of_sum + (1 - e)) / sum;
-                store(delta_at(at, lane), in_use ? scale * (p * (totals - target) - rest * target) : Vec<T>{});
+                const Vec<T> p = power / sum, rest = (rest_of_sum + (1 - power)) / sum;
+                store(l.delta + at, in_use ? scale * (p * (totals - target) - rest * target) : Vec<T>{});
             });
         }
     }
