@@ -46,7 +46,7 @@ const char* name_of(FitEnd end) {
 
 template <class T>
 py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const py::object& loss_spec, const py::tuple& optimizer_spec, const py::object& state,
-                      const py::object& carry, const py::object& X, const py::object& y, const py::object& weights, Index epochs, Index first_epoch, Index batch_size, bool shuffle,
+                      const py::object& carry, const py::object& X, const py::object& y, const py::object& weights, Index epochs, const py::object& epochs_trained, Index batch_size, bool shuffle,
                       std::uint64_t seed, double clip_norm, double clip_value, const py::object& validation, int n_threads, int available_threads,
                       const py::object& after_epoch) {
     const typename NetworkBinding<T>::Changing changing(network, "fit was called");
@@ -59,7 +59,9 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
 
     FitOptions<T> options;
     options.epochs = epochs;
-    options.first_epoch = first_epoch;
+    const VectorView<std::int64_t> counter = writable_vector<std::int64_t>(epochs_trained, "epochs_trained");
+    require(counter.size == 1 && counter[0] >= 0, "epochs_trained must be one count");
+    options.epochs_trained = counter.data;
     options.batch_size = std::min(batch_size, samples.size());
     options.shuffle = shuffle;
     options.seed = seed;
@@ -129,14 +131,12 @@ template <class T> class StepperBinding {
         return py::make_tuple(outcome == Outcome::updated ? "updated" : "diverged", stepper_.loss(), layer);
     }
 
-    // One update from gradients of the caller's own
-    void apply(const py::object& gradients) {
+    // One update from gradients of the caller's own, clipped in place; false: diverged, nothing was changed
+    bool apply(const py::object& gradients) {
         const typename NetworkBinding<T>::Changing changing(network_, "apply was called");
-        const VectorView<T> from = network_.parameters(gradients);
-        const FlushDenormals flush;
-        optimizer_.begin_step();
-        optimizer_.update(network_.parameters(parameters_).data, from.data, 0, from.size);
-        ++network_.version; // and version_ stays behind: the next step binds anew
+        const bool applied = stepper_.apply(network_.parameters(gradients));
+        if (applied) ++network_.version; // and version_ stays behind: the next step binds anew
+        return applied;
     }
 
     void set_learning_rate(double lr) { optimizer_.set_learning_rate(lr); }
@@ -161,7 +161,7 @@ template <class T> class StepperBinding {
 template <class T> void bind_fit(py::class_<NetworkBinding<T>>& network, py::module_& module, const char* stepper_name) {
     network.def("start_optimizer", &start_optimizer<T>, py::arg("optimizer"))
         .def("fit", &fit_network<T>, py::arg("parameters"), py::arg("loss"), py::arg("optimizer"), py::arg("state"), py::arg("carry"), py::arg("inputs"), py::arg("targets"),
-             py::arg("sample_weight"), py::arg("epochs"), py::arg("first_epoch"), py::arg("batch_size"), py::arg("shuffle"), py::arg("seed"), py::arg("clip_norm"), py::arg("clip_value"),
+             py::arg("sample_weight"), py::arg("epochs"), py::arg("epochs_trained"), py::arg("batch_size"), py::arg("shuffle"), py::arg("seed"), py::arg("clip_norm"), py::arg("clip_value"),
              py::arg("validation"), py::arg("n_threads"), py::arg("available_threads"), py::arg("after_epoch"));
 
     using StepperClass = StepperBinding<T>;

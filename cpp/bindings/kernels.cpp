@@ -111,7 +111,7 @@ template <class T> bool all_finite(const py::array& array) {
 }
 
 py::dict vocabulary() {
-    const Kernels<float>& kernels = selected_table().float32;
+    const Kernels<float>& kernels = available_tables().front()->float32; // the words are the same in all
     std::vector<std::string> activations, losses;
     py::dict optimizers;
     for (int i = 0; i < kernels.activation_count; ++i) activations.emplace_back(kernels.activations[i].name);

@@ -94,8 +94,9 @@ struct Mish : FromInput {
     static constexpr const char* name = "mish";
     template <class V> static V value(V z) { return mish(z); }
     template <class V> static V slope(V z) {
-        const V t = tanh(softplus(z));
-        return t + z * sigmoid(z) * (1 - t * t);
+        const V bounded = min(splat<V>(20), z); // beyond, the slope is 1
+        const V e = exp(bounded), w = e * (e + 2), rest = 2 / (w + 2); // 1 - t of t = tanh(softplus(z)) = w / (w + 2)
+        return w / (w + 2) + bounded * (e / (1 + e)) * rest * (2 - rest);
     }
 };
 

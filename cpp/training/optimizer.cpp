@@ -34,6 +34,7 @@ template <class T> std::vector<std::string> Optimizer<T>::slot_names() const {
 }
 
 template <class T> void Optimizer<T>::bind(T* state, Index size, double* carry) {
+    first_state_ = state;
     for (int slot = 0; slot < kernel_.slots; ++slot) {
         const bool in_use = kernel_.uses_slot(slot, hyperparameters_.data());
         state_[static_cast<std::size_t>(slot)] = in_use ? state : nullptr;

@@ -19,6 +19,7 @@ template <class T> class Optimizer {
 
     const OptimizerKernel<T>& kernel() const { return kernel_; }
     int slots_in_use() const;
+    VectorView<T> state() const { return {first_state_, size_ * slots_in_use()}; }
     std::vector<std::string> slot_names() const; // of those in use
     // state: slots_in_use() arrays of `size` one after the other; carry: optimizer_carries numbers
     void bind(T* state, Index size, double* carry);
@@ -47,6 +48,7 @@ template <class T> class Optimizer {
     std::array<T, optimizer_constants> constants_{};
     std::array<double, optimizer_carries> carry_before_{};
     double* carry_ = nullptr;
+    T* first_state_ = nullptr;
     Index size_ = 0;
 };
 

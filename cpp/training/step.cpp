@@ -128,13 +128,12 @@ template <class T> void Step<T>::gradients(Range tiles, Index batch, int thread,
     }
 }
 
-// As torch clips: by max_norm / (norm + 1e-6), never enlarging.
 template <class T> void Step<T>::clip_and_update(Range tiles) {
     double factor = 1;
     if (clipping_.norm > 0) {
         double squares = 0;
         for (const double of_tile : tile_squares_) squares += of_tile;
-        factor = std::min(1.0, clipping_.norm / (std::sqrt(squares) + 1e-6));
+        factor = clip_factor(clipping_, std::sqrt(squares));
     }
     for (Index t = tiles.first; t < tiles.last; ++t) {
         const PlanTile<T>& tile = plan_.tiles()[static_cast<std::size_t>(t)];

@@ -7,6 +7,7 @@
 // before a barrier.
 #pragma once
 
+#include <algorithm>
 #include <exception>
 #include <vector>
 
@@ -21,6 +22,9 @@ struct Clipping {
     double norm = 0;  // of all gradients together; 0: none
     double value = 0; // of each element; 0: none
 };
+
+// As torch clips: max_norm / (norm + 1e-6), never enlarging.
+inline double clip_factor(const Clipping& clipping, double norm) { return std::min(1.0, clipping.norm / (norm + 1e-6)); }
 
 enum class Outcome { updated, interrupted, diverged, failed };
 

@@ -1,6 +1,7 @@
 #include "training/stepper.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace deltarule {
@@ -18,13 +19,45 @@ template <class T> Outcome Stepper<T>::step(const Samples<T>& samples, int threa
     }
     monitor_ = std::make_unique<Monitor>(std::move(interrupted));
     step_ = std::make_unique<Step<T>>(*plan_, *batch_loss_, loss_, optimizer_, clipping_, *monitor_);
+    if (optimizer_) keep();
     Outcome outcome = Outcome::failed;
     const int team = static_cast<int>(std::min<Index>(threads, samples.size()));
     run_team(team, [&](int thread, Barrier& barrier) {
         const Outcome mine = step_->run(thread, team, barrier, samples, {nullptr, 0, samples.size()});
         if (thread == 0) outcome = mine;
     });
-    return outcome;
+    return outcome == Outcome::updated && optimizer_ && !settle() ? Outcome::diverged : outcome;
+}
+
+template <class T> bool Stepper<T>::apply(VectorView<T> gradients) {
+    const FlushDenormals flush;
+    const Kernels<T>& kernels = model_.kernels();
+    keep();
+    if (clipping_.value > 0) kernels.clamp(gradients.data, gradients.size, static_cast<T>(clipping_.value));
+    if (clipping_.norm > 0) {
+        const double norm = std::sqrt(kernels.sum_of_squares(gradients.data, gradients.size));
+        kernels.scale(gradients.data, gradients.size, static_cast<T>(clip_factor(clipping_, norm)));
+    }
+    optimizer_->begin_step();
+    optimizer_->update(parameters_, gradients.data, 0, gradients.size);
+    return settle();
+}
+
+template <class T> void Stepper<T>::keep() {
+    const VectorView<T> state = optimizer_->state();
+    if (kept_.size() == 0) kept_ = Buffer<T>(model_.size() + state.size);
+    std::copy_n(parameters_, model_.size(), kept_.data());
+    std::copy_n(state.data, state.size, kept_.data() + model_.size());
+}
+
+template <class T> bool Stepper<T>::settle() {
+    if (model_.kernels().all_finite(parameters_, model_.size())) return true;
+    const VectorView<T> state = optimizer_->state();
+    std::copy_n(kept_.data(), model_.size(), parameters_);
+    std::copy_n(kept_.data() + model_.size(), state.size, state.data);
+    optimizer_->undo_begin();
+    rebind();
+    return false;
 }
 
 template class Stepper<float>;

@@ -14,6 +14,8 @@ template <class T> class Stepper {
 
     // A batch of any size; the plan grows with the largest. Diverged, interrupted or failed: nothing was changed.
     Outcome step(const Samples<T>& samples, int threads, std::function<bool()> interrupted);
+    // One update from gradients of the caller's own, which are clipped in place. false: diverged, nothing was changed.
+    bool apply(VectorView<T> gradients);
     double loss() const { return step_->loss(); }
     std::exception_ptr failure() const { return step_->failure(); }
     const T* gradients() const { return plan_->gradients(); } // flat, of the last step
@@ -23,11 +25,16 @@ template <class T> class Stepper {
     }
 
   private:
+    // An update can lead out of the numbers though the loss before it was finite: what was is kept until it is known.
+    void keep();
+    bool settle(); // true: all is finite; false: all is as it was
+
     const Model<T>& model_;
     T* const parameters_;
     Optimizer<T>* const optimizer_;
     const Loss<T> loss_;
     const Clipping clipping_;
+    Buffer<T> kept_;
     std::unique_ptr<Plan<T>> plan_;
     std::unique_ptr<BatchLoss<T>> batch_loss_;
     std::unique_ptr<Monitor> monitor_;

@@ -26,7 +26,7 @@ template <class T> class Loop {
         const auto start = std::chrono::steady_clock::now();
         run_team(options_.threads, [&](int thread, Barrier& barrier) {
             for (Index epoch = 0; epoch < options_.epochs && !done_; ++epoch) {
-                if (thread == 0) begin_epoch(epoch);
+                if (thread == 0) begin_epoch();
                 barrier.wait();
                 const Outcome outcome = steps(thread, barrier);
                 if (outcome == Outcome::updated && validation_) {
@@ -45,8 +45,8 @@ template <class T> class Loop {
     }
 
   private:
-    void begin_epoch(Index epoch) {
-        if (options_.shuffle) shuffle(order_.view(), Random(options_.seed, Stream::shuffle, static_cast<std::uint64_t>(options_.first_epoch + epoch)));
+    void begin_epoch() {
+        if (options_.shuffle) shuffle(order_.view(), Random(options_.seed, Stream::shuffle, static_cast<std::uint64_t>(*options_.epochs_trained)));
         std::memcpy(last_finite_.data(), parameters_, static_cast<std::size_t>(model_.size()) * sizeof(T));
         loss_sum_ = weight_sum_ = 0;
         step_in_epoch_ = 0;
@@ -77,6 +77,7 @@ template <class T> class Loop {
                 log.validation_loss = validation_->value();
             }
             result_.history.push_back(log);
+            ++*options_.epochs_trained;
             if (options_.after_epoch && options_.after_epoch(epoch, log)) finish(FitEnd::stopped);
         } catch (...) {
             failure_ = std::current_exception();

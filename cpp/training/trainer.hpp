@@ -18,7 +18,7 @@ struct EpochLog {
 
 template <class T> struct FitOptions {
     Index epochs = 1;
-    Index first_epoch = 0; // the number of the first one: each has a shuffle of its own
+    std::int64_t* epochs_trained = nullptr; // counts completed epochs, on from earlier fits: each has a shuffle of its own
     Index batch_size = 32;
     bool shuffle = true;
     std::uint64_t seed = 0;

@@ -6,7 +6,7 @@ registry.cpp. Names of activations and initializers come from the core and are c
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass, fields
 from typing import Any, ClassVar
 
 from .names import require_number
@@ -119,15 +119,14 @@ def layer_from_spec(spec: Any) -> Layer:
     """The layer that `to_spec` has described; ValueError where the dict says anything else."""
     if not isinstance(spec, dict):
         raise ValueError(f"a layer of the spec is {spec!r}: expected a dict")
-    fields = dict(spec)
-    kind = fields.pop("type", None)
+    arguments = dict(spec)
+    kind = arguments.pop("type", None)
     if kind not in LAYERS:
         raise ValueError(
             f"the spec has a layer of type {kind!r}: expected one of {', '.join(LAYERS)}; was the file written by a newer "
             "version of deltarule?"
         )
-    layer = LAYERS[kind]
-    expected = set(layer.__dataclass_fields__)
-    if set(fields) != expected:
-        raise ValueError(f"a layer of the spec has the keys {sorted(map(str, fields))}: expected {sorted(expected)}")
-    return layer(**fields)
+    expected = {field.name for field in fields(LAYERS[kind])}
+    if set(arguments) != expected:
+        raise ValueError(f"a layer of the spec has the keys {sorted(map(str, arguments))}: expected {sorted(expected)}")
+    return LAYERS[kind](**arguments)

@@ -5,7 +5,6 @@ A new kind is a row of `_RANGES`, or a branch of `as_targets` where a range of v
 
 from __future__ import annotations
 
-import difflib
 import math
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .arrays import converted, is_ready, require_finite, to_array
+from .names import did_you_mean
 
 __all__ = ["KINDS", "as_targets", "first_outside", "require_whole"]
 
@@ -78,9 +78,7 @@ def as_targets(
     if kind == "classes":
         return _classes(y, n_rows, outputs, dtype, name)
     if kind not in _RANGES:
-        close = difflib.get_close_matches(str(kind), KINDS, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"kind is {kind!r}: expected one of {', '.join(KINDS)}{hint}")
+        raise ValueError(f"kind is {kind!r}: {did_you_mean(str(kind), KINDS)}")
     array = y if is_ready(y, dtype) else converted(to_array(y, name, dtype, text_step=_ENCODE_LABELS), dtype)
     _check_rows(array.shape, n_rows, name)
     require_finite(array, y, name)

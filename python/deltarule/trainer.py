@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .errors import DivergenceError
 from .losses import Loss, find_loss
 from .names import require_number
+from .network import Network
 from .network.fitting import optimizer_for_core, prepare
 from .optimizers import find_optimizer
 
 if TYPE_CHECKING:
     from .losses import CustomLoss
-    from .network import Network
     from .optimizers import Optimizer
 
 __all__ = ["Trainer"]
@@ -52,8 +53,10 @@ class Trainer:
         clip_value: float | None = None,
         n_threads: int | None = None,
     ) -> None:
+        if not isinstance(network, Network):
+            raise TypeError(f"network={network!r}: expected a deltarule.Network")
         self.network = network
-        self.loss = loss
+        self.loss = find_loss(loss)
         self.optimizer = find_optimizer(optimizer)
         self.steps = 0
         self._threads = network._threads(n_threads)
@@ -67,8 +70,7 @@ class Trainer:
     def _start(self) -> None:
         if self._native is not None:
             return
-        found = find_loss(self.loss)
-        loss = (found.name, found.parameter) if isinstance(found, Loss) else self._loss_of_batch
+        loss = (self.loss.name, self.loss.parameter) if isinstance(self.loss, Loss) else self._loss_of_batch
         spec = optimizer_for_core(self.optimizer)
         state, carry, _ = self.network._native.start_optimizer(spec)
         self._native = self.network._stepper(loss, spec, state, carry, *self._clipping)
@@ -95,7 +97,7 @@ class Trainer:
         Raises
         ------
         DivergenceError
-            The loss is not finite; nothing was changed.
+            The loss, or a weight after the update, is not finite; nothing was changed.
         """
         network = self.network
         features = network._features(X)
@@ -106,16 +108,20 @@ class Trainer:
         outcome, value, layer = self._native.step(features, prepared.targets, prepared.weights, *self._threads)
         network.loss = prepared.found
         if outcome == "diverged":
-            place = f"layer {layer} ({network.layers[layer]!r})" if layer >= 0 else "the loss itself"
-            raise DivergenceError(
-                f"step {self.steps + 1} diverged: the loss is {value}, first in {place}. The network is as it was before the "
-                f"step; try a smaller learning rate (lr={self.optimizer.lr:g} now) or clip_norm=1.0",
-                epoch=0,
-                step=self.steps,
-                layer=layer,
-            )
+            what = "a weight would not be finite" if math.isfinite(value) else f"the loss is {value}"
+            raise self._divergence(what, layer)
         self.steps += 1
         return float(value)
+
+    def _divergence(self, what: str, layer: int) -> DivergenceError:
+        place = f", first in layer {layer} ({self.network.layers[layer]!r})" if layer >= 0 else ""
+        return DivergenceError(
+            f"step {self.steps + 1} diverged: {what}{place}. The network is as it was before the step; try a smaller "
+            f"learning rate (lr={self.optimizer.lr:g} now) or clip_norm=1.0",
+            epoch=0,
+            step=self.steps,
+            layer=layer,
+        )
 
     def apply(self, gradients: Mapping[str, Any]) -> None:
         """One update from gradients of the caller's own, such as those of `Network.backward`.
@@ -129,6 +135,8 @@ class Trainer:
         ------
         TypeError, ValueError
             Names or shapes are not those of the parameters, or numbers are not finite; nothing was changed.
+        DivergenceError
+            A weight would not be finite after the update; nothing was changed.
 
         Examples
         --------
@@ -143,5 +151,6 @@ class Trainer:
         network._require_built()
         flat = network._flat_from(gradients, "gradients")
         self._start()
-        self._native.apply(flat)
+        if not self._native.apply(flat):
+            raise self._divergence("a weight would not be finite", -1)
         self.steps += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .arrays import converted, is_ready, require_finite, to_array
+from .names import did_you_mean
 
 __all__ = ["as_sample_weight", "class_weights"]
 
@@ -111,8 +111,7 @@ def class_weights(
     indices, labels = _labels(y, outputs, kind)
     if isinstance(class_weight, str):
         if class_weight != "balanced":
-            hint = "; did you mean 'balanced'?" if difflib.get_close_matches(class_weight, ["balanced"], 1) else ""
-            raise ValueError(f'class_weight is {class_weight!r}: expected a dict or "balanced"{hint}')
+            raise ValueError(f"class_weight is {class_weight!r}: expected a dict; {did_you_mean(class_weight, ['balanced'])}")
         counts = np.bincount(indices, minlength=len(labels))
         table = len(indices) / (np.count_nonzero(counts) * np.maximum(counts, 1.0))
     elif isinstance(class_weight, Mapping):

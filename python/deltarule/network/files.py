@@ -71,6 +71,8 @@ def load(kind: type[N], path: str | os.PathLike[str]) -> N:
     from safetensors import SafetensorError, safe_open
 
     name = os.fspath(path)
+    if os.path.isdir(name):
+        raise IsADirectoryError(f"{name!r} is a folder: give the path of a model file")
     if not os.path.exists(name):
         raise FileNotFoundError(f"there is no file {name!r}")
     try:
@@ -91,6 +93,8 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     from safetensors import SafetensorError, safe_open
 
     name = os.fspath(path)
+    if os.path.isdir(name):
+        raise IsADirectoryError(f"{name!r} is a folder: give the path of a model file")
     if not os.path.exists(name):
         raise FileNotFoundError(f"there is no file {name!r}")
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -45,22 +46,33 @@ def prepare(
     y: Any,
     loss: str | Loss | CustomLoss,
     sample_weight: Any,
-    class_weight: Mapping[Any, float] | str | None = None,
     name: str = "y",
 ) -> Prepared:
     """Check loss, targets and weights against the network and each other."""
     found = find_loss(loss)
     n_samples = len(features)
     if not isinstance(found, Loss):
-        return _prepare_custom(network, n_samples, y, found, sample_weight, class_weight, name)
+        return _prepare_custom(network, n_samples, y, found, sample_weight, name)
     outputs = network.layers[-1].units
     _check_output(network, found)
     targets = as_targets(y, n_samples, kind=found.targets, outputs=outputs, dtype=network.dtype, name=name)
     weights = as_sample_weight(sample_weight, n_samples, network.dtype)
-    if class_weight is not None:
-        of_class = class_weights(class_weight, targets, outputs, network.dtype, found.targets)
-        weights = of_class if weights is None else as_sample_weight(weights * of_class, n_samples, network.dtype)
     return Prepared((found.name, found.parameter), targets, weights, found)
+
+
+def _with_class_weight(
+    network: Network, prepared: Prepared, class_weight: Mapping[Any, float] | str | None
+) -> Prepared:
+    """The weight of each training sample times that of its class."""
+    if class_weight is None:
+        return prepared
+    if prepared.targets is None or not isinstance(prepared.found, Loss):
+        raise ValueError("class_weight does not reach a loss of your own: weigh the samples inside the function")
+    outputs, targets = network.layers[-1].units, prepared.targets
+    weights = class_weights(class_weight, targets, outputs, network.dtype, prepared.found.targets)
+    if prepared.weights is not None:
+        weights = weights * prepared.weights
+    return prepared._replace(weights=as_sample_weight(weights, len(targets), network.dtype))
 
 
 def _check_output(network: Network, loss: Loss) -> None:
@@ -80,12 +92,10 @@ def _check_output(network: Network, loss: Loss) -> None:
 
 
 def _prepare_custom(
-    network: Network, n_samples: int, y: Any, loss: CustomLoss, sample_weight: Any, class_weight: Any, name: str
+    network: Network, n_samples: int, y: Any, loss: CustomLoss, sample_weight: Any, name: str
 ) -> Prepared:
-    if sample_weight is not None or class_weight is not None:
-        raise ValueError(
-            "sample_weight and class_weight do not reach a loss of your own: weigh the samples inside the function"
-        )
+    if sample_weight is not None:
+        raise ValueError("sample_weight does not reach a loss of your own: weigh the samples inside the function")
     targets = np.asarray(y)
     if targets.ndim == 0 or len(targets) != n_samples:
         raise ValueError(
@@ -94,17 +104,25 @@ def _prepare_custom(
         )
 
     def batch_loss(output: Array, samples: Array) -> tuple[float, Array]:
-        answer = loss(output, targets[samples])
-        if not isinstance(answer, tuple) or len(answer) != 2:
-            raise TypeError(f"the loss returned {type(answer).__name__}: expected a tuple (value, gradient_of_output)")
-        gradient = np.ascontiguousarray(answer[1], dtype=network.dtype)
-        if gradient.shape != output.shape:
-            raise ValueError(
-                f"the loss returned a gradient of shape {gradient.shape}: expected that of the output, {output.shape}"
-            )
-        return float(answer[0]), gradient
+        return _checked_answer(loss(output, targets[samples]), output)
 
     return Prepared(batch_loss, None, None, loss)
+
+
+def _checked_answer(answer: Any, output: Array) -> tuple[float, Array]:
+    """What a loss of the user's has returned, or an error that says what is wrong with it."""
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        raise TypeError(f"the loss returned {type(answer).__name__}: expected a tuple (value, gradient_of_output)")
+    value, gradient = answer[0], np.asarray(answer[1])
+    if np.ndim(value) != 0 or isinstance(value, str) or not hasattr(value, "__float__"):
+        raise TypeError(f"the loss returned a value that is {type(value).__name__}: expected one number for the batch")
+    if gradient.dtype.kind not in "fiu":
+        raise TypeError(f"the loss returned a gradient of dtype {gradient.dtype}: expected real numbers")
+    if gradient.shape != output.shape:
+        raise ValueError(
+            f"the loss returned a gradient of shape {gradient.shape}: expected that of the output, {output.shape}"
+        )
+    return float(value), np.ascontiguousarray(gradient, dtype=output.dtype)
 
 
 def optimizer_for_core(optimizer: Optimizer) -> tuple[str, list[float]]:
@@ -143,8 +161,10 @@ def fit(
     value = 0.0 if clip_value is None else require_number("clip_value", clip_value, above=0.0)
     threads = network._threads(n_threads)
 
+    watchers = _watchers(callbacks, epochs, verbose)
+
     features = network._features(X)
-    prepared = prepare(network, features, y, loss, sample_weight, class_weight)
+    prepared = prepare(network, features, y, loss, sample_weight)
     validation = None
     if validation_data is not None:
         if validation_split:
@@ -153,13 +173,17 @@ def fit(
     elif validation_split:
         features, prepared, validation = _split(network, features, y, prepared, validation_split)
 
+    prepared = _with_class_weight(network, prepared, class_weight)
+
     network._build_for(features)
     native_optimizer = optimizer_for_core(chosen)
     state, carry, _ = network._native.start_optimizer(native_optimizer)
-    watchers = _watchers(callbacks, epochs, verbose)
-    for watcher in watchers:
-        _call(watcher, "on_fit_begin", network)
-    try:
+    with ExitStack() as endings:
+        for watcher in watchers:
+            _call(watcher, "on_fit_begin", network)
+            endings.callback(
+                _call, watcher, "on_fit_end", network
+            )  # whoever was told of the beginning is told of the end
         end, where, *columns = network._native.fit(
             parameters=network._flat,
             loss=prepared.loss,
@@ -170,7 +194,7 @@ def fit(
             targets=prepared.targets,
             sample_weight=prepared.weights,
             epochs=epochs,
-            first_epoch=network.epochs_trained,
+            epochs_trained=network._epochs,
             batch_size=batch_size,
             shuffle=bool(shuffle),
             seed=network.seed,
@@ -181,9 +205,6 @@ def fit(
             available_threads=threads[1],
             after_epoch=_after_epoch(watchers) if watchers else None,
         )
-    finally:
-        for watcher in watchers:
-            _call(watcher, "on_fit_end", network)
     losses, validation_losses, rates, seconds = columns
     history = History(
         {
@@ -193,7 +214,6 @@ def fit(
             "seconds": seconds,
         }
     )
-    network.epochs_trained += history.epochs
     if history.epochs:
         network.loss = prepared.found
     if end == "diverged":
@@ -247,12 +267,13 @@ def _watchers(callbacks: Sequence[Any], epochs: int, verbose: int) -> list[Any]:
     if not isinstance(callbacks, (list, tuple)):
         raise TypeError(f"callbacks is {type(callbacks).__name__}: expected a list of callbacks")
     for callback in callbacks:
-        if not any(hasattr(callback, name) for name in ("on_fit_begin", "on_epoch_end", "on_fit_end")):
+        known = any(hasattr(callback, name) for name in ("on_fit_begin", "on_epoch_end", "on_fit_end"))
+        if not known or isinstance(callback, type):
             raise TypeError(
                 f"callbacks holds {callback!r}: expected an object with on_fit_begin, on_epoch_end or on_fit_end"
             )
     watchers = list(callbacks)
-    if require_integer("verbose", int(verbose), least=0):
+    if require_integer("verbose", int(verbose) if isinstance(verbose, bool) else verbose, least=0):
         from ..progress import ProgressBar
 
         watchers.append(ProgressBar(epochs))
@@ -320,19 +341,22 @@ def evaluate(
     chosen = network.loss if loss is None else loss
     if chosen is None:
         raise ValueError("evaluate needs a loss: the network was not trained yet; pass loss=, such as loss='mse'")
+    if isinstance(metrics, str) or not isinstance(metrics, Sequence):
+        raise TypeError(f"metrics={metrics!r}: expected a list, such as metrics=['accuracy']")
+    threads = network._threads(n_threads)
     features = network._features(X)
     prepared = prepare(network, features, y, chosen, sample_weight)
     found = [find_metric(metric) for metric in metrics]
     network._build_for(features)
     value = network._native.evaluate(
-        network._flat, prepared.loss, features, prepared.targets, prepared.weights, *network._threads(n_threads)
+        network._flat, prepared.loss, features, prepared.targets, prepared.weights, *threads
     )
     results = {"loss": value}
     if found:
         kind = prepared.found.targets if isinstance(prepared.found, Loss) else "values"
         last = network.layers[-1].activation_name
         activation = "sigmoid" if kind == "probabilities" and last == "identity" else ""
-        output = network._native.predict(network._flat, features, activation, *network._threads(n_threads))
+        output = network._native.predict(network._flat, features, activation, *threads)
         targets = np.asarray(y) if prepared.targets is None else prepared.targets
         for name, metric in found:
             results[name] = float(metric(output, targets, kind))

@@ -166,6 +166,7 @@ class Network(Structure):
         >>> network.loss_and_gradients([[1.0], [2.0]], [3.0, 6.0], loss="mse")
         (22.5, {'0.weight': array([[-15.]]), '0.bias': array([-9.])})
         """
+        threads = self._threads(n_threads)
         features = self._features(X)
         prepared = fitting.prepare(self, features, y, loss, sample_weight)
         self._build_for(features)
@@ -238,9 +239,10 @@ class Network(Structure):
         ndarray of shape (n_samples, n_outputs)
             Of the network's dtype. Logits, where the last layer is linear and the loss cross-entropy: see `predict_proba`.
         """
+        threads = self._threads(n_threads)
         features = self._features(X)
         self._build_for(features)
-        return np.asarray(self._native.predict(self._flat, features, "", *self._threads(n_threads)))
+        return np.asarray(self._native.predict(self._flat, features, "", *threads))
 
     __call__ = predict
 
@@ -262,9 +264,10 @@ class Network(Structure):
             The network was neither trained with one of these losses nor ends in softmax or sigmoid.
         """
         activation = fitting.probability_activation(self)
+        threads = self._threads(n_threads)
         features = self._features(X)
         self._build_for(features)
-        return np.asarray(self._native.predict(self._flat, features, activation, *self._threads(n_threads)))
+        return np.asarray(self._native.predict(self._flat, features, activation, *threads))
 
     def evaluate(
         self,

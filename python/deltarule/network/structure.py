@@ -81,6 +81,8 @@ class Structure:
     ) -> None:
         if isinstance(layers, Layer):
             layers = [layers]
+        if not isinstance(layers, Sequence) or isinstance(layers, str):
+            raise TypeError(f"layers={layers!r}: expected a list of layers, such as [deltarule.Dense(10)]")
         self.layers: tuple[Layer, ...] = tuple(layers)
         for layer in self.layers:
             if not isinstance(layer, Layer):
@@ -91,7 +93,7 @@ class Structure:
         self.seed = require_integer("seed", seed, least=0, most=2**64 - 1)
         self._check_names()
         self.loss: Loss | CustomLoss | None = None  # of the last fit
-        self.epochs_trained = 0
+        self._epochs = np.zeros(1, np.int64)  # the core counts in it
         self._gradients: Array | None = None
         self._native: Any = None
         self._flat: Any = None
@@ -134,6 +136,15 @@ class Structure:
     def input_shape(self) -> int | None:
         """Number of features; None until it is known."""
         return None if self._native is None else int(self._native.inputs)
+
+    @property
+    def epochs_trained(self) -> int:
+        """How many epochs the network has been through, in all fits."""
+        return int(self._epochs[0])
+
+    @epochs_trained.setter
+    def epochs_trained(self, count: int) -> None:
+        self._epochs[0] = count
 
     @property
     def parameters(self) -> dict[str, Array]:
@@ -243,7 +254,8 @@ class Structure:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(type(self).from_spec(state["spec"]).__dict__)
-        self.loss, self.epochs_trained = state["loss"], state["epochs_trained"]
+        self.loss = state["loss"]
+        self.epochs_trained = state["epochs_trained"]
         if "parameters" in state:
             self.load_state_dict(state["parameters"])
 
@@ -265,7 +277,10 @@ class Structure:
             )
         flat: Array = self._native.allocate()
         for index, (name, shape, _) in enumerate(self._native.tensors):
-            array = np.asarray(state[name])
+            try:
+                array = np.asarray(state[name])
+            except ValueError:
+                raise ValueError(f"{argument}[{name!r}] is ragged: expected an array of shape {shape}") from None
             if array.shape != shape:
                 raise ValueError(f"{argument}[{name!r}] has shape {array.shape}: expected {shape}")
             matrix = as_matrix(
