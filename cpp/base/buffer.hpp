@@ -2,7 +2,8 @@
 #pragma once
 
 #include <cstddef>
-#include <cstring>
+#include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <new>
 #include <utility>
@@ -17,21 +18,22 @@ template <class T> class Buffer {
     explicit Buffer(Index size) : size_(size) {
         if (size < 0 || size > std::numeric_limits<Index>::max() / static_cast<Index>(sizeof(T)) - panel_bytes) throw std::bad_alloc();
         if (size == 0) return;
-        const auto bytes = static_cast<std::size_t>(size) * sizeof(T);
-        data_ = static_cast<T*>(::operator new(bytes, alignment));
-        std::memset(static_cast<void*>(data_), 0, bytes);
+        // calloc, since the pages of a large piece then come as zeros when they are first touched: nobody waits for them here.
+        memory_ = std::calloc(static_cast<std::size_t>(size) * sizeof(T) + panel_bytes, 1);
+        if (!memory_) throw std::bad_alloc();
+        const auto address = reinterpret_cast<std::uintptr_t>(memory_);
+        data_ = reinterpret_cast<T*>((address + panel_bytes - 1) / panel_bytes * panel_bytes);
     }
-    Buffer(Buffer&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    Buffer(Buffer&& other) noexcept : memory_(std::exchange(other.memory_, nullptr)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
     Buffer& operator=(Buffer&& other) noexcept {
+        std::swap(memory_, other.memory_);
         std::swap(data_, other.data_);
         std::swap(size_, other.size_);
         return *this;
     }
     Buffer(const Buffer&) = delete;
     Buffer& operator=(const Buffer&) = delete;
-    ~Buffer() {
-        if (data_) ::operator delete(data_, alignment);
-    }
+    ~Buffer() { std::free(memory_); }
 
     T* data() const { return data_; }
     Index size() const { return size_; }
@@ -39,7 +41,7 @@ template <class T> class Buffer {
     T& operator[](Index i) const { return data_[i]; }
 
   private:
-    static constexpr std::align_val_t alignment{panel_bytes};
+    void* memory_ = nullptr;
     T* data_ = nullptr;
     Index size_ = 0;
 };

@@ -14,21 +14,29 @@ template <class T> NetworkBinding<T>::NetworkBinding(const py::dict& spec) : mod
 
 template <class T> NetworkBinding<T>::Changing::Changing(NetworkBinding& network, const char* doing) : network_(network) {
     const std::lock_guard lock(network_.mutex_);
-    if (network_.busy_)
+    if (network_.changing_)
         throw std::runtime_error(std::string(doing) + " while a fit runs on the same network: wait for it to end, or train a copy (copy.deepcopy(network))");
-    network_.busy_ = true;
+    if (network_.readers_ > 0)
+        throw std::runtime_error(std::string(doing) + " while the network is being asked for an answer: wait for it, or train a copy (copy.deepcopy(network))");
+    network_.changing_ = true;
     network_.owner_ = std::this_thread::get_id();
 }
 
 template <class T> NetworkBinding<T>::Changing::~Changing() {
     const std::lock_guard lock(network_.mutex_);
-    network_.busy_ = false;
+    network_.changing_ = false;
 }
 
-template <class T> void NetworkBinding<T>::require_readable(const char* doing) const {
-    const std::lock_guard lock(mutex_);
-    if (busy_ && owner_ != std::this_thread::get_id())
+template <class T> NetworkBinding<T>::Reading::Reading(const NetworkBinding& network, const char* doing) : network_(network) {
+    const std::lock_guard lock(network_.mutex_);
+    if (network_.changing_ && network_.owner_ != std::this_thread::get_id())
         throw std::runtime_error(std::string(doing) + " while another thread trains the network: wait for the fit to end, or use a copy made before it");
+    ++network_.readers_;
+}
+
+template <class T> NetworkBinding<T>::Reading::~Reading() {
+    const std::lock_guard lock(network_.mutex_);
+    --network_.readers_;
 }
 
 template <class T> VectorView<T> NetworkBinding<T>::parameters(const py::handle& array) const {
@@ -113,7 +121,7 @@ template <class T> const Tensor& tensor_at(const Model<T>& model, Index index) {
 }
 
 template <class T> py::array_t<T> read_tensor(const NetworkBinding<T>& network, const py::object& flat, Index index) {
-    network.require_readable("the parameters were asked for");
+    const typename NetworkBinding<T>::Reading reading(network, "the parameters were asked for");
     const VectorView<T> from = network.parameters(flat);
     const Tensor& tensor = tensor_at(network.model, index);
     py::array_t<T> matrix = tensor.shape.is_vector ? py::array_t<T>(tensor.shape.columns) : py::array_t<T>({tensor.shape.rows, tensor.shape.columns});
@@ -121,14 +129,21 @@ template <class T> py::array_t<T> read_tensor(const NetworkBinding<T>& network, 
     return matrix;
 }
 
-template <class T> void write_tensor(NetworkBinding<T>& network, const py::object& flat, Index index, const py::object& matrix) {
-    const typename NetworkBinding<T>::Changing changing(network, "the parameters were set");
+// Into any array of that layout, such as one to assign
+template <class T> void write_tensor(const NetworkBinding<T>& network, const py::object& flat, Index index, const py::object& matrix) {
     const Tensor& tensor = tensor_at(network.model, index);
     const VectorView<T> to = network.parameters(flat);
     const py::array from = checked<T>(matrix, tensor.name.c_str(), tensor.shape.is_vector ? 1 : 2);
     require(tensor.shape.is_vector ? from.shape(0) == tensor.shape.columns : from.shape(0) == tensor.shape.rows && from.shape(1) == tensor.shape.columns, tensor.name,
             " has shape ", shape_of(from));
     network.model.write(tensor, to.data, static_cast<const T*>(from.data()));
+}
+
+// All parameters at once, in the core's layout
+template <class T> void assign(NetworkBinding<T>& network, const py::object& flat, const py::object& values) {
+    const typename NetworkBinding<T>::Changing changing(network, "the parameters were set");
+    const VectorView<T> to = network.parameters(flat), from = network.parameters(values);
+    std::copy_n(from.data, from.size, to.data);
     ++network.version;
 }
 
@@ -140,7 +155,7 @@ template <class T> void initialize_parameters(NetworkBinding<T>& network, const 
 
 template <class T>
 py::array_t<T> predict_outputs(const NetworkBinding<T>& network, const py::object& flat, const py::object& inputs, const std::string& activation, int asked, int available) {
-    network.require_readable("predict was called");
+    const typename NetworkBinding<T>::Reading reading(network, "predict was called");
     const VectorView<T> parameters = network.parameters(flat);
     const MatrixView<const T> samples = matrix_view<T>(inputs, "X");
     require(samples.columns == network.model.inputs(), "X has ", samples.columns, " features, the network takes ", network.model.inputs());
@@ -160,7 +175,7 @@ py::array_t<T> predict_outputs(const NetworkBinding<T>& network, const py::objec
 template <class T>
 double evaluate_loss(const NetworkBinding<T>& network, const py::object& flat, const py::object& loss_spec, const py::object& X, const py::object& y, const py::object& weights,
                      int asked, int available) {
-    network.require_readable("evaluate was called");
+    const typename NetworkBinding<T>::Reading reading(network, "evaluate was called");
     const VectorView<T> parameters = network.parameters(flat);
     const Loss<T> loss = read_loss(network.model.kernels(), loss_spec);
     const Samples<T> samples = read_samples(network.model, loss, X, y, weights);
@@ -184,7 +199,7 @@ double evaluate_loss(const NetworkBinding<T>& network, const py::object& flat, c
 template <class T>
 double loss_and_gradients(const NetworkBinding<T>& network, const py::object& flat, const py::object& loss_spec, const py::object& X, const py::object& y,
                           const py::object& weights, const py::object& gradients, int asked, int available) {
-    network.require_readable("loss_and_gradients was called");
+    const typename NetworkBinding<T>::Reading reading(network, "loss_and_gradients was called");
     const VectorView<T> parameters = network.parameters(flat), to = network.parameters(gradients);
     const Loss<T> loss = read_loss(network.model.kernels(), loss_spec);
     const Samples<T> samples = read_samples(network.model, loss, X, y, weights);
@@ -204,42 +219,76 @@ double loss_and_gradients(const NetworkBinding<T>& network, const py::object& fl
     return stepper.loss();
 }
 
+// visit(first, count) for all rows, with a look for Ctrl-C in between
+template <class T, class Visit> void in_blocks(const Model<T>& model, Index rows, Monitor& monitor, const Visit& visit) {
+    const Index block = rows_at_a_time(model.operations_per_sample(), 256);
+    for (Index first = 0; first < rows && !monitor.should_stop(); first += block) {
+        const Index count = std::min(block, rows - first);
+        visit(first, count);
+        monitor.poll(model.operations_per_sample() * static_cast<double>(count));
+    }
+}
+
 template <class T> py::array_t<T> forward(NetworkBinding<T>& network, const py::object& flat, const py::object& inputs) {
     const typename NetworkBinding<T>::Changing changing(network, "forward was called");
     const VectorView<T> parameters = network.parameters(flat);
     const MatrixView<const T> samples = matrix_view<T>(inputs, "X");
     require(samples.rows >= 1 && samples.columns == network.model.inputs(), "X has shape (", samples.rows, ", ", samples.columns, "), the network takes ",
             network.model.inputs(), " features");
-    if (!network.pass || network.pass->batch_size() < samples.rows)
-        network.pass = std::make_unique<Plan<T>>(network.model, samples.rows, Purpose::training_with_input_gradient);
-    const FlushDenormals flush;
-    const Plan<T>& plan = *network.pass;
-    network.pass->bind(parameters.data);
-    network.pass_rows = samples.rows;
-    network.pass_version = network.version;
-    network.model.kernels().gather(samples.data, samples.columns, nullptr, samples.rows, plan.input().data, plan.input().rows, 0);
-    plan.forward(0, samples.rows);
     py::array_t<T> outputs({samples.rows, network.model.outputs()});
-    network.model.kernels().scatter(plan.output().data, plan.output().rows, 0, samples.rows, network.model.outputs(), outputs.mutable_data());
+    T* const to = outputs.mutable_data();
+    Interrupt interrupt;
+    {
+        const py::gil_scoped_release release;
+        const FlushDenormals flush;
+        Monitor monitor(std::ref(interrupt));
+        if (!network.pass || network.pass->batch_size() < samples.rows)
+            network.pass = std::make_unique<Plan<T>>(network.model, samples.rows, Purpose::training_with_input_gradient);
+        const Plan<T>& plan = *network.pass;
+        network.pass->bind(parameters.data);
+        network.pass_version = network.version;
+        network.pass_rows = 0; // until it is complete
+        in_blocks(network.model, samples.rows, monitor, [&](Index first, Index count) {
+            network.model.kernels().gather(samples.row(first), samples.columns, nullptr, count, plan.input().data, plan.input().rows, first);
+            plan.forward(first, first + count);
+            network.model.kernels().scatter(plan.output().data, plan.output().rows, first, count, plan.output().columns, to + first * plan.output().columns);
+        });
+        if (!monitor.should_stop()) network.pass_rows = samples.rows;
+    }
+    interrupt.raise_if_set();
     return outputs;
 }
 
 template <class T> py::array_t<T> backward(NetworkBinding<T>& network, const py::object& grad_output, const py::object& gradients) {
     const typename NetworkBinding<T>::Changing changing(network, "backward was called");
-    require(network.pass != nullptr, "backward was called before forward: call network.forward(X) first, then backward with the gradient of its output");
+    require(network.pass_rows > 0, "backward was called before forward: call network.forward(X) first, then backward with the gradient of its output");
     require(network.pass_version == network.version, "the parameters have changed since forward: call network.forward(X) again, then backward");
     const MatrixView<const T> from = matrix_view<T>(grad_output, "grad_output");
     require(from.rows == network.pass_rows && from.columns == network.model.outputs(), "grad_output has shape (", from.rows, ", ", from.columns,
             "), expected that of the output of forward, (", network.pass_rows, ", ", network.model.outputs(), ")");
     const VectorView<T> to = network.parameters(gradients);
-    const FlushDenormals flush;
-    const Plan<T>& plan = *network.pass;
-    network.model.kernels().gather(from.data, from.columns, nullptr, from.rows, plan.output_gradient().data, plan.output_gradient().rows, 0);
-    plan.backward(0, from.rows);
-    for (const PlanTile<T>& tile : plan.tiles()) plan.gradient(tile, from.rows);
-    std::copy_n(plan.gradients(), to.size, to.data);
     py::array_t<T> input_gradient({from.rows, network.model.inputs()});
-    network.model.kernels().scatter(plan.input_gradient().data, plan.input_gradient().rows, 0, from.rows, network.model.inputs(), input_gradient.mutable_data());
+    T* const to_input = input_gradient.mutable_data();
+    Interrupt interrupt;
+    {
+        const py::gil_scoped_release release;
+        const FlushDenormals flush;
+        Monitor monitor(std::ref(interrupt));
+        const Plan<T>& plan = *network.pass;
+        in_blocks(network.model, from.rows, monitor, [&](Index first, Index count) {
+            network.model.kernels().gather(from.row(first), from.columns, nullptr, count, plan.output_gradient().data, plan.output_gradient().rows, first);
+            plan.backward(first, first + count);
+            network.model.kernels().scatter(plan.input_gradient().data, plan.input_gradient().rows, first, count, network.model.inputs(),
+                                            to_input + first * network.model.inputs());
+        });
+        for (const PlanTile<T>& tile : plan.tiles()) {
+            if (monitor.should_stop()) break;
+            plan.gradient(tile, from.rows);
+            monitor.poll(tile.cost * static_cast<double>(from.rows));
+        }
+        std::copy_n(plan.gradients(), to.size, to.data);
+    }
+    interrupt.raise_if_set();
     return input_gradient;
 }
 
@@ -259,7 +308,8 @@ template <class T> void bind_network_of(py::module_& module, const char* name, c
         .def("allocate", [](const Network& n) { return array_of(Buffer<T>(n.model.size())); })
         .def("initialize", &initialize_parameters<T>, py::arg("parameters"), py::arg("seed"))
         .def("read", &read_tensor<T>, py::arg("flat"), py::arg("index"))
-        .def("write", &write_tensor<T>, py::arg("parameters"), py::arg("index"), py::arg("matrix"))
+        .def("write", &write_tensor<T>, py::arg("flat"), py::arg("index"), py::arg("matrix"))
+        .def("assign", &assign<T>, py::arg("parameters"), py::arg("values"))
         .def("predict", &predict_outputs<T>, py::arg("parameters"), py::arg("inputs"), py::arg("activation"), py::arg("n_threads"), py::arg("available_threads"))
         .def("evaluate", &evaluate_loss<T>, py::arg("parameters"), py::arg("loss"), py::arg("inputs"), py::arg("targets"), py::arg("sample_weight"), py::arg("n_threads"),
              py::arg("available_threads"))

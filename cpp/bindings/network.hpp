@@ -20,7 +20,8 @@ template <class T> class NetworkBinding {
     Model<T> model;
     std::atomic<std::uint64_t> version{0}; // counts what has changed the parameters behind a stepper's back
 
-    // Holds the network for one that changes it. A second one, from whatever thread, is refused.
+    // Holds the network for one that changes it. A second one is refused, from whatever thread, and so is one that comes
+    // while somebody reads.
     class Changing {
       public:
         Changing(NetworkBinding& network, const char* doing);
@@ -31,8 +32,17 @@ template <class T> class NetworkBinding {
       private:
         NetworkBinding& network_;
     };
-    // Refuses to read a network that another thread is changing; its own callbacks may look.
-    void require_readable(const char* doing) const;
+    // Holds it for one that reads; refused while another thread changes it. The callbacks of a fit may look.
+    class Reading {
+      public:
+        Reading(const NetworkBinding& network, const char* doing);
+        ~Reading();
+        Reading(const Reading&) = delete;
+        Reading& operator=(const Reading&) = delete;
+
+      private:
+        const NetworkBinding& network_;
+    };
 
     VectorView<T> parameters(const py::handle& array) const;
 
@@ -43,8 +53,9 @@ template <class T> class NetworkBinding {
 
   private:
     mutable std::mutex mutex_;
-    bool busy_ = false;
-    std::thread::id owner_;
+    bool changing_ = false;
+    std::thread::id owner_; // of the change
+    mutable int readers_ = 0;
 };
 
 // Ctrl-C while the interpreter's lock is released: asks Python, keeps what it raised for the end.

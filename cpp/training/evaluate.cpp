@@ -14,23 +14,20 @@ bool predict(const Model<T>& model, T* parameters, MatrixView<const T> inputs, c
         plans.push_back(std::make_unique<Plan<T>>(model, std::min(block_rows, std::max<Index>(inputs.rows, 1)), Purpose::inference, output_activation));
         plans.back()->bind(parameters);
     }
-    std::atomic<bool> stop{false};
     run_team(team, [&](int thread, Barrier&) {
         const Plan<T>& plan = *plans[static_cast<std::size_t>(thread)];
         const Range mine = share(blocks, thread, team);
-        for (Index block = mine.first; block < mine.last && !stop; ++block) {
+        for (Index block = mine.first; block < mine.last && !monitor.should_stop(); ++block) {
             const Index first = block * block_rows;
             const Index count = std::min(block_rows, inputs.rows - first);
             const PanelView<T> input = plan.input(), output = plan.output();
             model.kernels().gather(inputs.row(first), inputs.columns, nullptr, count, input.data, input.rows, 0);
             plan.forward(0, count);
             model.kernels().scatter(output.data, output.rows, 0, count, output.columns, outputs.row(first));
-            if (thread != 0) continue;
-            monitor.poll(model.operations_per_sample() * static_cast<double>(count));
-            if (monitor.should_stop()) stop = true;
+            if (thread == 0) monitor.poll(model.operations_per_sample() * static_cast<double>(count));
         }
     });
-    return !stop;
+    return !monitor.should_stop();
 }
 
 template <class T>
@@ -39,7 +36,7 @@ Evaluation<T>::Evaluation(const Model<T>& model, T* parameters, const Loss<T>& l
     // A function of the user's sees all samples at once: its mean over parts would not be its value.
     const Index rows = loss.kernel ? std::min(rows_at_a_time(model.operations_per_sample(), 256), samples.size()) : samples.size();
     const Index blocks = (samples.size() + rows - 1) / rows;
-    for (int i = 0; i < (loss.kernel ? threads : 1); ++i) {
+    for (Index i = 0; i < (loss.kernel ? std::min<Index>(threads, blocks) : 1); ++i) {
         Worker worker{std::make_unique<Plan<T>>(model, rows, Purpose::inference, output_activation(model, loss)), nullptr};
         worker.plan->bind(parameters);
         worker.batch_loss = std::make_unique<BatchLoss<T>>(loss_, *worker.plan, false);
@@ -54,7 +51,7 @@ template <class T> void Evaluation<T>::run(int thread, int threads, Monitor& mon
     const Worker& worker = workers_[static_cast<std::size_t>(thread)];
     const Index rows = worker.plan->batch_size();
     const Range mine = share(static_cast<Index>(block_sum_.size()), thread, std::min(threads, static_cast<int>(workers_.size())));
-    for (Index block = mine.first; block < mine.last && !(thread == 0 && monitor.should_stop()); ++block) {
+    for (Index block = mine.first; block < mine.last && !monitor.should_stop(); ++block) {
         const Batch batch{nullptr, block * rows, std::min(rows, samples_.size() - block * rows)};
         const double weight = worker.batch_loss->total_weight(samples_, batch);
         worker.batch_loss->gather(samples_, batch, weight, 0, batch.count);

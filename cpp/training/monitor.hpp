@@ -1,6 +1,7 @@
 // Whether to go on: asks a question (Ctrl-C?) every 50 ms at the most often, and is cheap enough to be called everywhere.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <utility>
@@ -23,7 +24,7 @@ class Monitor {
 
     // work: multiply-adds since the last call; the clock is read once in a while only. Called by the fit's own thread.
     void poll(double work) {
-        work_ += work;
+        work_ += work + overhead;
         if (work_ < work_between_looks) return;
         work_ = 0;
         const auto now = std::chrono::steady_clock::now();
@@ -31,14 +32,15 @@ class Monitor {
         last_ = now;
         if (interrupted_ && interrupted_()) stop_ = true;
     }
-    bool should_stop() const { return stop_; }
+    bool should_stop() const { return stop_.load(std::memory_order_relaxed); }
 
   private:
+    static constexpr double overhead = 3e4; // of whatever is done between two calls, hand-overs among threads included
     static constexpr double work_between_looks = 1e6; // 20 µs of AVX-512, a millisecond of the slowest code
     std::function<bool()> interrupted_;
     std::chrono::steady_clock::time_point last_;
     double work_ = 0;
-    bool stop_ = false;
+    std::atomic<bool> stop_{false}; // read by all threads of the fit
 };
 
 } // namespace deltarule

@@ -62,7 +62,7 @@ template <class T> Outcome Step<T>::run(int thread, int threads, Barrier& barrie
 template <class T>
 void Step<T>::forward_and_backward(int thread, Range rows, Barrier& barrier, const Samples<T>& samples, const Batch& batch, double total_weight) {
     const auto in_blocks = [&](const auto& pass) {
-        for (Index first = rows.first; first < rows.last && !(thread == 0 && monitor_.should_stop()); first += block_rows_) {
+        for (Index first = rows.first; first < rows.last && !monitor_.should_stop(); first += block_rows_) {
             const Index last = std::min(first + block_rows_, rows.last);
             pass(first, last);
             poll(thread, 2 * work_per_sample_ * static_cast<double>(last - first));
@@ -98,6 +98,7 @@ void Step<T>::forward_and_backward(int thread, Range rows, Barrier& barrier, con
 template <class T> void Step<T>::gradients(Range tiles, Index batch, int thread, bool update_too) {
     const Kernels<T>& kernels = plan_.model().kernels();
     for (Index t = tiles.first; t < tiles.last; ++t) {
+        if (!update_too && monitor_.should_stop()) break; // nothing is updated yet: the step can be given up
         const PlanTile<T>& tile = plan_.tiles()[static_cast<std::size_t>(t)];
         plan_.gradient(tile, batch);
         if (has_penalty_) {

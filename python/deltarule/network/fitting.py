@@ -181,10 +181,11 @@ def fit(
     with ExitStack() as endings:
         for watcher in watchers:
             _call(watcher, "on_fit_begin", network)
-            endings.callback(
-                _call, watcher, "on_fit_end", network
-            )  # whoever was told of the beginning is told of the end
-        end, where, *columns = network._native.fit(
+            # Whoever was told of the beginning is told of the end.
+            endings.callback(_call, watcher, "on_fit_end", network)
+        end, where, *columns = _run(
+            network,
+            prepared.found,
             parameters=network._flat,
             loss=prepared.loss,
             optimizer=native_optimizer,
@@ -214,11 +215,24 @@ def fit(
             "seconds": seconds,
         }
     )
-    if history.epochs:
-        network.loss = prepared.found
     if end == "diverged":
         raise _divergence(network, where, epochs, chosen.lr, history)
     return history
+
+
+def _run(network: Network, found: Loss | CustomLoss, **arguments: Any) -> Any:
+    """The native loop. The network remembers the loss, which its callbacks need, where any training has come of it."""
+    before, epochs = network.loss, network.epochs_trained
+    network.loss = found
+    try:
+        result = network._native.fit(**arguments)
+    except Exception:
+        if network.epochs_trained == epochs:
+            network.loss = before
+        raise
+    if network.epochs_trained == epochs:
+        network.loss = before
+    return result
 
 
 def _validation(network: Network, data: Any, loss: str | Loss | CustomLoss, columns: int) -> tuple[Any, ...]:

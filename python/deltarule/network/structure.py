@@ -186,8 +186,7 @@ class Structure:
         """
         self._require_built()
         flat = self._flat_from(state, "state")
-        for index in range(len(self._native.tensors)):
-            self._native.write(self._flat, index, self._native.read(flat, index))
+        self._native.assign(self._flat, flat)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a safetensors file: its parameters, and its spec as JSON metadata.
