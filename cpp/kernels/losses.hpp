@@ -115,8 +115,30 @@ struct CrossEntropy : Plain {
 
 using Losses = List<MeanSquaredError, MeanAbsoluteError, Huber, LogCosh, Poisson, Quantile, BinaryCrossEntropy, Hinge, SquaredHinge, CrossEntropy>;
 
+// One column: rows side by side in a register, where a register for each row would leave all lanes but one idle.
+template <class T, class Loss> void loss_of_one_column(const LossRows<T>& l) {
+    constexpr Index width = panel_width<T>;
+    constexpr Index rows_at_once = lanes<Vec<T>>;
+    const Vec<T> parameter = splat<Vec<T>>(Loss::parameter ? l.parameters[0] : T{});
+    for (Index first = l.first_row; first < l.last_row; first += rows_at_once) {
+        const Index count = l.last_row - first < rows_at_once ? l.last_row - first : rows_at_once;
+        T z[rows_at_once]{}, y[rows_at_once]{}, value[rows_at_once], gradient[rows_at_once];
+        for (Index i = 0; i < count; ++i) {
+            z[i] = l.output[(first + i) * width];
+            y[i] = l.target[(first + i) * width];
+        }
+        const auto result = Loss::at(load(z), load(y), parameter);
+        store(value, result.value);
+        store(gradient, result.gradient);
+        for (Index i = 0; i < count; ++i) l.row_value[first + i] = value[i];
+        if (!l.delta) continue;
+        for (Index i = 0; i < count; ++i) l.delta[(first + i) * width] = l.row_scale[first + i] * gradient[i];
+    }
+}
+
 // row_value = the mean of ℓ over the columns, delta = row_scale · dℓ/dz / columns
 template <class T, class Loss> void elementwise_loss(const LossRows<T>& l) {
+    if (l.columns == 1) return loss_of_one_column<T, Loss>(l);
     constexpr Index width = panel_width<T>;
     const Vec<T> parameter = splat<Vec<T>>(Loss::parameter ? l.parameters[0] : T{});
     const T share = T{1} / static_cast<T>(l.columns);
