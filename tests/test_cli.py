@@ -17,6 +17,7 @@ from deltarule.cli import main
 from deltarule.cli.picture import picture
 from deltarule.cli.progress_line import ProgressLine
 from deltarule.cli.table_model import Columns, TableModel, fold, load
+from deltarule.network.files import save
 
 
 @pytest.fixture
@@ -194,12 +195,13 @@ class TestFiles:
         assert found.columns == columns
         assert np.array_equal(found.network.state_dict()["0.weight"], network.state_dict()["0.weight"])
 
-    def test_its_own_keys_are_taken(self, tmp_path: Path) -> None:
-        from deltarule.network import files
-
-        with pytest.raises(ValueError, match="are taken"):
-            files.save(dr.Network([dr.Dense(1)], input_shape=1), tmp_path / "m", {"format": "mine"})
-        assert not (tmp_path / "m").exists()
+    def test_one_network_makes_one_file_to_the_last_bit(self, tmp_path: Path) -> None:
+        network = dr.Network([dr.Dense(2)], input_shape=2)
+        contents = set()
+        for number in range(8):
+            save(network, tmp_path / str(number), {"one": "1", "two": "2", "three": "3"})
+            contents.add((tmp_path / str(number)).read_bytes())
+        assert len(contents) == 1
 
 
 class Terminal(io.StringIO):

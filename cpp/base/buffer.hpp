@@ -16,7 +16,8 @@ template <class T> class Buffer {
   public:
     Buffer() = default;
     explicit Buffer(Index size) : size_(size) {
-        if (size < 0 || size > std::numeric_limits<Index>::max() / static_cast<Index>(sizeof(T)) - panel_bytes) throw std::bad_alloc();
+        if (size < 0 || size > std::numeric_limits<Index>::max() / static_cast<Index>(sizeof(T)) - panel_bytes)
+            throw std::bad_alloc();
         if (size == 0) return;
         // calloc, since the pages of a large piece then come as zeros when they are first touched: nobody waits for them here.
         memory_ = std::calloc(static_cast<std::size_t>(size) * sizeof(T) + panel_bytes, 1);
@@ -24,7 +25,9 @@ template <class T> class Buffer {
         const auto address = reinterpret_cast<std::uintptr_t>(memory_);
         data_ = reinterpret_cast<T*>((address + panel_bytes - 1) / panel_bytes * panel_bytes);
     }
-    Buffer(Buffer&& other) noexcept : memory_(std::exchange(other.memory_, nullptr)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    Buffer(Buffer&& other) noexcept
+        : memory_(std::exchange(other.memory_, nullptr)), data_(std::exchange(other.data_, nullptr)),
+          size_(std::exchange(other.size_, 0)) {}
     Buffer& operator=(Buffer&& other) noexcept {
         std::swap(memory_, other.memory_);
         std::swap(data_, other.data_);

@@ -26,7 +26,9 @@ constexpr unsigned flush_to_zero = 1U << 15;
 constexpr unsigned denormals_are_zero = 1U << 6;
 } // namespace
 
-FlushDenormals::FlushDenormals() : before_(_mm_getcsr()) { _mm_setcsr(static_cast<unsigned>(before_) | flush_to_zero | denormals_are_zero); }
+FlushDenormals::FlushDenormals() : before_(_mm_getcsr()) {
+    _mm_setcsr(static_cast<unsigned>(before_) | flush_to_zero | denormals_are_zero);
+}
 FlushDenormals::~FlushDenormals() { _mm_setcsr(static_cast<unsigned>(before_)); }
 #elif defined(__aarch64__)
 FlushDenormals::FlushDenormals() : before_(0) {

@@ -23,7 +23,8 @@ inline Philox philox(Philox counter, std::uint64_t seed) {
         const std::uint64_t product0 = std::uint64_t{0xD2511F53U} * counter[0];
         const std::uint64_t product1 = std::uint64_t{0xCD9E8D57U} * counter[2];
         counter = {static_cast<std::uint32_t>(product1 >> 32) ^ counter[1] ^ key0, static_cast<std::uint32_t>(product1),
-                   static_cast<std::uint32_t>(product0 >> 32) ^ counter[3] ^ key1, static_cast<std::uint32_t>(product0)};
+                   static_cast<std::uint32_t>(product0 >> 32) ^ counter[3] ^ key1,
+                   static_cast<std::uint32_t>(product0)};
         key0 += 0x9E3779B9U; // the golden ratio
         key1 += 0xBB67AE85U; // sqrt(3) - 1
     }
@@ -37,7 +38,9 @@ class Random {
 
     std::uint32_t bits32() {
         if (used_ == 4) {
-            block_ = philox({block_index_++, stream_, static_cast<std::uint32_t>(substream_), static_cast<std::uint32_t>(substream_ >> 32)}, seed_);
+            block_ = philox({block_index_++, stream_, static_cast<std::uint32_t>(substream_),
+                             static_cast<std::uint32_t>(substream_ >> 32)},
+                            seed_);
             used_ = 0;
         }
         return block_[used_++];

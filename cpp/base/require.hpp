@@ -11,7 +11,8 @@
 namespace deltarule {
 
 template <class... Parts> void require(bool holds, const Parts&... parts) {
-    if (holds) [[likely]] return;
+    if (holds) [[likely]]
+        return;
     std::ostringstream message;
     (message << ... << parts);
     throw std::invalid_argument(message.str());
@@ -19,7 +20,8 @@ template <class... Parts> void require(bool holds, const Parts&... parts) {
 
 inline Index multiply(Index a, Index b) {
     Index product = 0;
-    require(!__builtin_mul_overflow(a, b, &product), "the network is too large: ", a, " x ", b, " elements do not fit into memory; use fewer units");
+    require(!__builtin_mul_overflow(a, b, &product), "the network is too large: ", a, " x ", b,
+            " elements do not fit into memory; use fewer units");
     return product;
 }
 

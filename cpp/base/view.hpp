@@ -37,7 +37,9 @@ template <class T> struct PanelView {
     Index panels() const { return (columns + panel_width<T> - 1) / panel_width<T>; }
     Index size() const { return panels() * rows * panel_width<T>; }
     T* panel(Index i) const { return data + i * rows * panel_width<T>; }
-    T& at(Index row, Index column) const { return panel(column / panel_width<T>)[row * panel_width<T> + column % panel_width<T>]; }
+    T& at(Index row, Index column) const {
+        return panel(column / panel_width<T>)[row * panel_width<T> + column % panel_width<T>];
+    }
     operator PanelView<const T>() const { return {data, rows, columns}; }
 };
 

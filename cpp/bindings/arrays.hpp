@@ -16,13 +16,17 @@ inline std::string shape_of(const py::array& array) { return py::str(array.attr(
 
 // A C-contiguous, aligned array of exactly this element type, with so many dimensions.
 template <class T> py::array checked(const py::handle& object, const char* name, int dimensions) {
-    if (!py::isinstance<py::array>(object)) throw py::type_error(std::string(name) + " must be a NumPy array, got " + std::string(py::str(py::type::of(object).attr("__name__"))));
+    if (!py::isinstance<py::array>(object))
+        throw py::type_error(std::string(name) + " must be a NumPy array, got " +
+                             std::string(py::str(py::type::of(object).attr("__name__"))));
     auto array = py::reinterpret_borrow<py::array>(object);
     if (!py::dtype::of<T>().is(array.dtype()) && !py::dtype::of<T>().equal(array.dtype()))
-        throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(array.dtype())) + ", expected " + std::string(py::str(py::dtype::of<T>())));
+        throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(array.dtype())) + ", expected " +
+                             std::string(py::str(py::dtype::of<T>())));
     require(array.ndim() == dimensions, name, " has shape ", shape_of(array), ", expected ", dimensions, " dimensions");
-    require((array.flags() & py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_) != 0 && (array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) != 0, name,
-            " must be C-contiguous and aligned");
+    require((array.flags() & py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_) != 0 &&
+                (array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) != 0,
+            name, " must be C-contiguous and aligned");
     return array;
 }
 

@@ -16,11 +16,13 @@ template <class T> Optimizer<T> read_optimizer(const Kernels<T>& kernels, const 
 }
 
 // The arrays that an optimizer keeps beside the parameters, made by Python and borrowed here.
-template <class T> void bind_state(Optimizer<T>& optimizer, const Model<T>& model, const py::object& state, const py::object& carry) {
+template <class T>
+void bind_state(Optimizer<T>& optimizer, const Model<T>& model, const py::object& state, const py::object& carry) {
     const VectorView<T> arrays = writable_vector<T>(state, "state");
     const VectorView<double> numbers = writable_vector<double>(carry, "carry");
-    require(arrays.size == model.size() * optimizer.slots_in_use() && numbers.size == optimizer_carries, "the state of the optimizer has ", arrays.size, " and ",
-            numbers.size, " elements, expected ", model.size() * optimizer.slots_in_use(), " and ", optimizer_carries);
+    require(arrays.size == model.size() * optimizer.slots_in_use() && numbers.size == optimizer_carries,
+            "the state of the optimizer has ", arrays.size, " and ", numbers.size, " elements, expected ",
+            model.size() * optimizer.slots_in_use(), " and ", optimizer_carries);
     optimizer.bind(arrays.data, model.size(), numbers.data);
 }
 
@@ -45,17 +47,20 @@ const char* name_of(FitEnd end) {
 }
 
 template <class T>
-py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const py::object& loss_spec, const py::tuple& optimizer_spec, const py::object& state,
-                      const py::object& carry, const py::object& X, const py::object& y, const py::object& weights, Index epochs, const py::object& epochs_trained, Index batch_size, bool shuffle,
-                      std::uint64_t seed, double clip_norm, double clip_value, const py::object& validation, int n_threads, int available_threads,
-                      const py::object& after_epoch) {
+py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const py::object& loss_spec,
+                      const py::tuple& optimizer_spec, const py::object& state, const py::object& carry,
+                      const py::object& X, const py::object& y, const py::object& weights, Index epochs,
+                      const py::object& epochs_trained, Index batch_size, bool shuffle, std::uint64_t seed,
+                      double clip_norm, double clip_value, const py::object& validation, int n_threads,
+                      int available_threads, const py::object& after_epoch) {
     const typename NetworkBinding<T>::Changing changing(network, "fit was called");
     const VectorView<T> parameters = network.parameters(flat);
     const Loss<T> loss = read_loss(network.model.kernels(), loss_spec);
     Optimizer<T> optimizer = read_optimizer(network.model.kernels(), optimizer_spec);
     bind_state(optimizer, network.model, state, carry);
     const Samples<T> samples = read_samples(network.model, loss, X, y, weights);
-    require(epochs >= 0 && batch_size >= 1, "epochs=", epochs, " must be at least 0 and batch_size=", batch_size, " at least 1");
+    require(epochs >= 0 && batch_size >= 1, "epochs=", epochs, " must be at least 0 and batch_size=", batch_size,
+            " at least 1");
 
     FitOptions<T> options;
     options.epochs = epochs;
@@ -67,7 +72,9 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
     options.seed = seed;
     options.clipping = {clip_norm, clip_value};
     options.threads = static_cast<int>(std::min<Index>(
-        choose_threads(n_threads, available_threads, 3 * network.model.operations_per_sample() * static_cast<double>(options.batch_size)), options.batch_size));
+        choose_threads(n_threads, available_threads,
+                       3 * network.model.operations_per_sample() * static_cast<double>(options.batch_size)),
+        options.batch_size));
     Loss<T> validation_loss;
     if (!validation.is_none()) {
         const auto arrays = py::reinterpret_borrow<py::tuple>(validation);
@@ -80,7 +87,8 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
     if (!after_epoch.is_none())
         options.after_epoch = [&after_epoch](Index epoch, const EpochLog& log) {
             const py::gil_scoped_acquire acquire;
-            const py::object validation_value = log.has_validation ? py::object(py::float_(log.validation_loss)) : py::object(py::none());
+            const py::object validation_value =
+                log.has_validation ? py::object(py::float_(log.validation_loss)) : py::object(py::none());
             return after_epoch(epoch, log.loss, validation_value, log.learning_rate, log.seconds).template cast<bool>();
         };
 
@@ -98,15 +106,17 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
         rates.append(log.learning_rate);
         seconds.append(log.seconds);
     }
-    return py::make_tuple(name_of(result.end), py::make_tuple(result.epoch, result.step, result.layer, result.loss), losses, validation_losses, rates, seconds);
+    return py::make_tuple(name_of(result.end), py::make_tuple(result.epoch, result.step, result.layer, result.loss),
+                          losses, validation_losses, rates, seconds);
 }
 
 template <class T> class StepperBinding {
   public:
-    StepperBinding(py::object network, py::object parameters, const py::object& loss, const py::tuple& optimizer, py::object state, py::object carry, double clip_norm,
-                   double clip_value)
-        : network_object_(std::move(network)), parameters_(std::move(parameters)), state_(std::move(state)), carry_(std::move(carry)),
-          network_(network_object_.cast<NetworkBinding<T>&>()), loss_(read_loss(network_.model.kernels(), loss)),
+    StepperBinding(py::object network, py::object parameters, const py::object& loss, const py::tuple& optimizer,
+                   py::object state, py::object carry, double clip_norm, double clip_value)
+        : network_object_(std::move(network)), parameters_(std::move(parameters)), state_(std::move(state)),
+          carry_(std::move(carry)), network_(network_object_.cast<NetworkBinding<T>&>()),
+          loss_(read_loss(network_.model.kernels(), loss)),
           optimizer_(read_optimizer(network_.model.kernels(), optimizer)),
           stepper_(network_.model, network_.parameters(parameters_).data, &optimizer_, loss_, {clip_norm, clip_value}) {
         bind_state(optimizer_, network_.model, state_, carry_);
@@ -121,7 +131,8 @@ template <class T> class StepperBinding {
         Outcome outcome{};
         {
             const py::gil_scoped_release release;
-            const int threads = choose_threads(asked, available, 3 * network_.model.operations_per_sample() * static_cast<double>(samples.size()));
+            const int threads = choose_threads(
+                asked, available, 3 * network_.model.operations_per_sample() * static_cast<double>(samples.size()));
             outcome = stepper_.step(samples, threads, std::ref(interrupt));
         }
         version_ = outcome == Outcome::updated ? ++network_.version : network_.version.load();
@@ -158,17 +169,23 @@ template <class T> class StepperBinding {
 
 } // namespace
 
-template <class T> void bind_fit(py::class_<NetworkBinding<T>>& network, py::module_& module, const char* stepper_name) {
+template <class T>
+void bind_fit(py::class_<NetworkBinding<T>>& network, py::module_& module, const char* stepper_name) {
     network.def("start_optimizer", &start_optimizer<T>, py::arg("optimizer"))
-        .def("fit", &fit_network<T>, py::arg("parameters"), py::arg("loss"), py::arg("optimizer"), py::arg("state"), py::arg("carry"), py::arg("inputs"), py::arg("targets"),
-             py::arg("sample_weight"), py::arg("epochs"), py::arg("epochs_trained"), py::arg("batch_size"), py::arg("shuffle"), py::arg("seed"), py::arg("clip_norm"), py::arg("clip_value"),
-             py::arg("validation"), py::arg("n_threads"), py::arg("available_threads"), py::arg("after_epoch"));
+        .def("fit", &fit_network<T>, py::arg("parameters"), py::arg("loss"), py::arg("optimizer"), py::arg("state"),
+             py::arg("carry"), py::arg("inputs"), py::arg("targets"), py::arg("sample_weight"), py::arg("epochs"),
+             py::arg("epochs_trained"), py::arg("batch_size"), py::arg("shuffle"), py::arg("seed"),
+             py::arg("clip_norm"), py::arg("clip_value"), py::arg("validation"), py::arg("n_threads"),
+             py::arg("available_threads"), py::arg("after_epoch"));
 
     using StepperClass = StepperBinding<T>;
     py::class_<StepperClass>(module, stepper_name)
-        .def(py::init<py::object, py::object, const py::object&, const py::tuple&, py::object, py::object, double, double>(), py::arg("network"), py::arg("parameters"),
-             py::arg("loss"), py::arg("optimizer"), py::arg("state"), py::arg("carry"), py::arg("clip_norm"), py::arg("clip_value"))
-        .def("step", &StepperClass::step, py::arg("inputs"), py::arg("targets"), py::arg("sample_weight"), py::arg("n_threads"), py::arg("available_threads"))
+        .def(py::init<py::object, py::object, const py::object&, const py::tuple&, py::object, py::object, double,
+                      double>(),
+             py::arg("network"), py::arg("parameters"), py::arg("loss"), py::arg("optimizer"), py::arg("state"),
+             py::arg("carry"), py::arg("clip_norm"), py::arg("clip_value"))
+        .def("step", &StepperClass::step, py::arg("inputs"), py::arg("targets"), py::arg("sample_weight"),
+             py::arg("n_threads"), py::arg("available_threads"))
         .def("apply", &StepperClass::apply, py::arg("gradients"))
         .def("set_learning_rate", &StepperClass::set_learning_rate, py::arg("lr"));
 }

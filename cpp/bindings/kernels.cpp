@@ -34,13 +34,15 @@ template <class T> py::array_t<T> activation(const std::string& name, const py::
 }
 
 // (value of each row, gradient) of a loss; targets are rows, or class indices
-template <class T> py::tuple loss(const std::string& name, double parameter, const py::object& output, const py::object& target) {
+template <class T>
+py::tuple loss(const std::string& name, double parameter, const py::object& output, const py::object& target) {
     const MatrixView<const T> z = matrix_view<T>(output, "output");
     const Kernels<T>& kernels = kernels_of<T>(selected_table());
     const LossKernel<T>& kernel = find_loss(kernels, name);
     const bool has_labels = kernel.takes_labels && py::reinterpret_borrow<py::array>(target).ndim() == 1;
     PanelView<T> panels{nullptr, z.rows, z.columns};
-    const Buffer<T> z_panels(panels.size()), y_panels(panels.size()), delta(panels.size()), scale(z.rows), value(z.rows);
+    const Buffer<T> z_panels(panels.size()), y_panels(panels.size()), delta(panels.size()), scale(z.rows),
+        value(z.rows);
     kernels.gather(z.data, z.columns, nullptr, z.rows, z_panels.data(), z.rows, 0);
     if (!has_labels) {
         const MatrixView<const T> y = matrix_view<T>(target, "target");
@@ -73,8 +75,10 @@ template <class T> py::array_t<T> multiply(const py::object& left, const py::obj
     const MatrixView<const T> a = matrix_view<T>(left, "left"), b = matrix_view<T>(right, "right");
     require(a.columns == b.rows, "left has ", a.columns, " columns, right ", b.rows, " rows");
     const Kernels<T>& kernels = kernels_of<T>(selected_table());
-    const PanelView<T> shape_a{nullptr, a.rows, a.columns}, shape_b{nullptr, b.rows, b.columns}, shape_c{nullptr, a.rows, b.columns};
-    const Buffer<T> a_panels(shape_a.size()), b_panels(shape_b.size()), c_panels(shape_c.size()), start(padded<T>(b.columns));
+    const PanelView<T> shape_a{nullptr, a.rows, a.columns}, shape_b{nullptr, b.rows, b.columns},
+        shape_c{nullptr, a.rows, b.columns};
+    const Buffer<T> a_panels(shape_a.size()), b_panels(shape_b.size()), c_panels(shape_c.size()),
+        start(padded<T>(b.columns));
     kernels.gather(a.data, a.columns, nullptr, a.rows, a_panels.data(), a.rows, 0);
     kernels.gather(b.data, b.columns, nullptr, b.rows, b_panels.data(), b.rows, 0);
     if (!bias.is_none()) {
@@ -82,7 +86,8 @@ template <class T> py::array_t<T> multiply(const py::object& left, const py::obj
         require(from.size == b.columns, "bias has ", from.size, " elements, right ", b.columns, " columns");
         for (Index i = 0; i < from.size; ++i) start[i] = from[i];
     }
-    kernels.multiply({a_panels.data(), a.rows, b_panels.data(), b.rows, bias.is_none() ? nullptr : start.data(), c_panels.data(), a.rows, b.columns, 0, a.rows, nullptr, nullptr});
+    kernels.multiply({a_panels.data(), a.rows, b_panels.data(), b.rows, bias.is_none() ? nullptr : start.data(),
+                      c_panels.data(), a.rows, b.columns, 0, a.rows, nullptr, nullptr});
     py::array_t<T> result({a.rows, b.columns});
     kernels.scatter(c_panels.data(), a.rows, 0, a.rows, b.columns, result.mutable_data());
     return result;
@@ -92,11 +97,13 @@ template <class T> py::array_t<T> multiply_transposed(const py::object& left, co
     const MatrixView<const T> a = matrix_view<T>(left, "left"), b = matrix_view<T>(right, "right");
     require(a.rows == b.rows, "left has ", a.rows, " rows, right ", b.rows);
     const Kernels<T>& kernels = kernels_of<T>(selected_table());
-    const PanelView<T> shape_a{nullptr, a.rows, a.columns}, shape_b{nullptr, b.rows, b.columns}, shape_c{nullptr, a.columns, b.columns};
+    const PanelView<T> shape_a{nullptr, a.rows, a.columns}, shape_b{nullptr, b.rows, b.columns},
+        shape_c{nullptr, a.columns, b.columns};
     const Buffer<T> a_panels(shape_a.size()), b_panels(shape_b.size()), c_panels(shape_c.size());
     kernels.gather(a.data, a.columns, nullptr, a.rows, a_panels.data(), a.rows, 0);
     kernels.gather(b.data, b.columns, nullptr, b.rows, b_panels.data(), b.rows, 0);
-    kernels.weight_gradient({a_panels.data(), a.rows, b_panels.data(), b.rows, a.rows, c_panels.data(), a.columns, 0, a.columns, 0, shape_c.panels()});
+    kernels.weight_gradient({a_panels.data(), a.rows, b_panels.data(), b.rows, a.rows, c_panels.data(), a.columns, 0,
+                             a.columns, 0, shape_c.panels()});
     py::array_t<T> result({a.columns, b.columns});
     kernels.scatter(c_panels.data(), a.columns, 0, a.columns, b.columns, result.mutable_data());
     return result;
@@ -118,7 +125,8 @@ py::dict vocabulary() {
     for (int i = 0; i < kernels.loss_count; ++i) losses.emplace_back(kernels.losses[i].name);
     for (int i = 0; i < kernels.optimizer_count; ++i) {
         const auto& kernel = kernels.optimizers[i];
-        optimizers[kernel.name] = std::vector<std::string>(kernel.hyperparameters, kernel.hyperparameters + kernel.hyperparameter_count);
+        optimizers[kernel.name] =
+            std::vector<std::string>(kernel.hyperparameters, kernel.hyperparameters + kernel.hyperparameter_count);
     }
     py::dict words;
     words["activations"] = activations;
@@ -132,7 +140,8 @@ py::dict vocabulary() {
 template <class T> void bind_for(py::module_& module, const char* suffix) {
     const auto named = [suffix](const char* name) { return std::string(name) + suffix; };
     module.def(named("activation_").c_str(), &activation<T>, py::arg("name"), py::arg("z"), py::arg("slope"));
-    module.def(named("loss_").c_str(), &loss<T>, py::arg("name"), py::arg("parameter"), py::arg("output"), py::arg("target"));
+    module.def(named("loss_").c_str(), &loss<T>, py::arg("name"), py::arg("parameter"), py::arg("output"),
+               py::arg("target"));
     module.def(named("multiply_").c_str(), &multiply<T>, py::arg("left"), py::arg("right"), py::arg("bias"));
     module.def(named("multiply_transposed_").c_str(), &multiply_transposed<T>, py::arg("left"), py::arg("right"));
 }
@@ -149,18 +158,24 @@ void bind_kernels(py::module_& module) {
     module.def("has_same_bits", [](const std::string& name) { return find_table(name).same_bits; }, py::arg("isa"));
     module.def("select_isa", &select_table, py::arg("isa"));
     module.def("vocabulary", &vocabulary);
-    module.def("all_finite", [](const py::array& array) {
-        if (py::isinstance<py::array_t<float>>(array)) return all_finite<float>(array);
-        if (py::isinstance<py::array_t<double>>(array)) return all_finite<double>(array);
-        throw py::type_error("expected an array of float32 or float64");
-    }, py::arg("array"));
+    module.def(
+        "all_finite",
+        [](const py::array& array) {
+            if (py::isinstance<py::array_t<float>>(array)) return all_finite<float>(array);
+            if (py::isinstance<py::array_t<double>>(array)) return all_finite<double>(array);
+            throw py::type_error("expected an array of float32 or float64");
+        },
+        py::arg("array"));
     module.def("philox", &philox, py::arg("counter"), py::arg("seed"));
-    module.def("shuffled", [](Index size, std::uint64_t seed, std::uint64_t epoch) {
-        require(size >= 0, "size=", size, " must be at least 0");
-        Buffer<std::int64_t> order(size);
-        shuffle(order.view(), Random(seed, Stream::shuffle, epoch));
-        return array_of(std::move(order));
-    }, py::arg("size"), py::arg("seed"), py::arg("epoch"));
+    module.def(
+        "shuffled",
+        [](Index size, std::uint64_t seed, std::uint64_t epoch) {
+            require(size >= 0, "size=", size, " must be at least 0");
+            Buffer<std::int64_t> order(size);
+            shuffle(order.view(), Random(seed, Stream::shuffle, epoch));
+            return array_of(std::move(order));
+        },
+        py::arg("size"), py::arg("seed"), py::arg("epoch"));
     bind_for<float>(module, "float32");
     bind_for<double>(module, "float64");
 }

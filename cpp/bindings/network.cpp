@@ -12,12 +12,17 @@ namespace deltarule {
 
 template <class T> NetworkBinding<T>::NetworkBinding(const py::dict& spec) : model(read_spec(spec), selected_table()) {}
 
-template <class T> NetworkBinding<T>::Changing::Changing(NetworkBinding& network, const char* doing) : network_(network) {
+template <class T> NetworkBinding<T>::Changing::Changing(NetworkBinding& network, const char* doing)
+    : network_(network) {
     const std::lock_guard lock(network_.mutex_);
     if (network_.changing_)
-        throw std::runtime_error(std::string(doing) + " while a fit runs on the same network: wait for it to end, or train a copy (copy.deepcopy(network))");
+        throw std::runtime_error(
+            std::string(doing) +
+            " while a fit runs on the same network: wait for it to end, or train a copy (copy.deepcopy(network))");
     if (network_.readers_ > 0)
-        throw std::runtime_error(std::string(doing) + " while the network is being asked for an answer: wait for it, or train a copy (copy.deepcopy(network))");
+        throw std::runtime_error(
+            std::string(doing) +
+            " while the network is being asked for an answer: wait for it, or train a copy (copy.deepcopy(network))");
     network_.changing_ = true;
     network_.owner_ = std::this_thread::get_id();
 }
@@ -27,10 +32,13 @@ template <class T> NetworkBinding<T>::Changing::~Changing() {
     network_.changing_ = false;
 }
 
-template <class T> NetworkBinding<T>::Reading::Reading(const NetworkBinding& network, const char* doing) : network_(network) {
+template <class T> NetworkBinding<T>::Reading::Reading(const NetworkBinding& network, const char* doing)
+    : network_(network) {
     const std::lock_guard lock(network_.mutex_);
     if (network_.changing_ && network_.owner_ != std::this_thread::get_id())
-        throw std::runtime_error(std::string(doing) + " while another thread trains the network: wait for the fit to end, or use a copy made before it");
+        throw std::runtime_error(
+            std::string(doing) +
+            " while another thread trains the network: wait for the fit to end, or use a copy made before it");
     ++network_.readers_;
 }
 
@@ -70,7 +78,8 @@ template <class T> Loss<T> read_loss(const Kernels<T>& kernels, const py::object
         std::copy_n(output.data, output.rows * output.columns, copy.mutable_data());
         const py::tuple answer = loss(copy, samples);
         const MatrixView<const T> of_output = matrix_view<T>(answer[1], "the gradient of the loss");
-        require(of_output.rows == gradient.rows && of_output.columns == gradient.columns, "the gradient of the loss has shape (", of_output.rows, ", ", of_output.columns,
+        require(of_output.rows == gradient.rows && of_output.columns == gradient.columns,
+                "the gradient of the loss has shape (", of_output.rows, ", ", of_output.columns,
                 "), expected that of the output, (", gradient.rows, ", ", gradient.columns, ")");
         std::copy_n(of_output.data, gradient.rows * gradient.columns, gradient.data);
         return answer[0].cast<double>();
@@ -78,27 +87,34 @@ template <class T> Loss<T> read_loss(const Kernels<T>& kernels, const py::object
     return result;
 }
 
-template <class T> Samples<T> read_samples(const Model<T>& model, const Loss<T>& loss, const py::object& inputs, const py::object& targets, const py::object& weights) {
+template <class T> Samples<T> read_samples(const Model<T>& model, const Loss<T>& loss, const py::object& inputs,
+                                           const py::object& targets, const py::object& weights) {
     Samples<T> samples;
     samples.inputs = matrix_view<T>(inputs, "X");
     require(samples.inputs.rows >= 1, "X is empty");
-    require(samples.inputs.columns == model.inputs(), "X has ", samples.inputs.columns, " features, the network takes ", model.inputs());
+    require(samples.inputs.columns == model.inputs(), "X has ", samples.inputs.columns, " features, the network takes ",
+            model.inputs());
     if (!weights.is_none()) {
         const VectorView<const T> view = vector_view<T>(weights, "sample_weight");
-        require(view.size == samples.size(), "sample_weight has ", view.size, " elements, X has ", samples.size(), " rows");
+        require(view.size == samples.size(), "sample_weight has ", view.size, " elements, X has ", samples.size(),
+                " rows");
         samples.weights = view.data;
     }
     if (!loss.kernel) return samples;
-    if (loss.kernel->takes_labels && py::isinstance<py::array>(targets) && py::reinterpret_borrow<py::array>(targets).ndim() == 1) {
+    if (loss.kernel->takes_labels && py::isinstance<py::array>(targets) &&
+        py::reinterpret_borrow<py::array>(targets).ndim() == 1) {
         const VectorView<const std::int32_t> labels = vector_view<std::int32_t>(targets, "y");
         require(labels.size == samples.size(), "y has ", labels.size, " rows, X has ", samples.size());
-        for (const std::int32_t label : labels) require(label >= 0 && label < model.outputs(), "y holds the class ", label, ", the network has ", model.outputs(), " outputs");
+        for (const std::int32_t label : labels)
+            require(label >= 0 && label < model.outputs(), "y holds the class ", label, ", the network has ",
+                    model.outputs(), " outputs");
         samples.labels = labels.data;
         return samples;
     }
     samples.targets = matrix_view<T>(targets, "y");
-    require(samples.targets.rows == samples.size() && samples.targets.columns == model.outputs(), "y has shape (", samples.targets.rows, ", ", samples.targets.columns,
-            "), expected (", samples.size(), ", ", model.outputs(), ")");
+    require(samples.targets.rows == samples.size() && samples.targets.columns == model.outputs(), "y has shape (",
+            samples.targets.rows, ", ", samples.targets.columns, "), expected (", samples.size(), ", ", model.outputs(),
+            ")");
     return samples;
 }
 
@@ -111,7 +127,8 @@ int choose_threads(int asked, int available, double operations) {
 namespace {
 
 py::tuple describe(const Tensor& tensor) {
-    const py::tuple shape = tensor.shape.is_vector ? py::tuple(py::make_tuple(tensor.shape.columns)) : py::tuple(py::make_tuple(tensor.shape.rows, tensor.shape.columns));
+    const py::tuple shape = tensor.shape.is_vector ? py::tuple(py::make_tuple(tensor.shape.columns))
+                                                   : py::tuple(py::make_tuple(tensor.shape.rows, tensor.shape.columns));
     return py::make_tuple(tensor.name, shape, tensor.layer);
 }
 
@@ -124,18 +141,21 @@ template <class T> py::array_t<T> read_tensor(const NetworkBinding<T>& network, 
     const typename NetworkBinding<T>::Reading reading(network, "the parameters were asked for");
     const VectorView<T> from = network.parameters(flat);
     const Tensor& tensor = tensor_at(network.model, index);
-    py::array_t<T> matrix = tensor.shape.is_vector ? py::array_t<T>(tensor.shape.columns) : py::array_t<T>({tensor.shape.rows, tensor.shape.columns});
+    py::array_t<T> matrix = tensor.shape.is_vector ? py::array_t<T>(tensor.shape.columns)
+                                                   : py::array_t<T>({tensor.shape.rows, tensor.shape.columns});
     network.model.read(tensor, from.data, matrix.mutable_data());
     return matrix;
 }
 
 // Into any array of that layout, such as one to assign
-template <class T> void write_tensor(const NetworkBinding<T>& network, const py::object& flat, Index index, const py::object& matrix) {
+template <class T>
+void write_tensor(const NetworkBinding<T>& network, const py::object& flat, Index index, const py::object& matrix) {
     const Tensor& tensor = tensor_at(network.model, index);
     const VectorView<T> to = network.parameters(flat);
     const py::array from = checked<T>(matrix, tensor.name.c_str(), tensor.shape.is_vector ? 1 : 2);
-    require(tensor.shape.is_vector ? from.shape(0) == tensor.shape.columns : from.shape(0) == tensor.shape.rows && from.shape(1) == tensor.shape.columns, tensor.name,
-            " has shape ", shape_of(from));
+    require(tensor.shape.is_vector ? from.shape(0) == tensor.shape.columns
+                                   : from.shape(0) == tensor.shape.rows && from.shape(1) == tensor.shape.columns,
+            tensor.name, " has shape ", shape_of(from));
     network.model.write(tensor, to.data, static_cast<const T*>(from.data()));
 }
 
@@ -153,33 +173,37 @@ template <class T> void initialize_parameters(NetworkBinding<T>& network, const 
     ++network.version;
 }
 
-template <class T>
-py::array_t<T> predict_outputs(const NetworkBinding<T>& network, const py::object& flat, const py::object& inputs, const std::string& activation, int asked, int available) {
+template <class T> py::array_t<T> predict_outputs(const NetworkBinding<T>& network, const py::object& flat,
+                                                  const py::object& inputs, const std::string& activation, int asked,
+                                                  int available) {
     const typename NetworkBinding<T>::Reading reading(network, "predict was called");
     const VectorView<T> parameters = network.parameters(flat);
     const MatrixView<const T> samples = matrix_view<T>(inputs, "X");
-    require(samples.columns == network.model.inputs(), "X has ", samples.columns, " features, the network takes ", network.model.inputs());
+    require(samples.columns == network.model.inputs(), "X has ", samples.columns, " features, the network takes ",
+            network.model.inputs());
     py::array_t<T> outputs({samples.rows, network.model.outputs()});
     const MatrixView<T> to{outputs.mutable_data(), samples.rows, network.model.outputs()};
     Interrupt interrupt;
     Monitor monitor(std::ref(interrupt));
     {
         const py::gil_scoped_release release;
-        const int threads = choose_threads(asked, available, network.model.operations_per_sample() * static_cast<double>(samples.rows));
+        const int threads =
+            choose_threads(asked, available, network.model.operations_per_sample() * static_cast<double>(samples.rows));
         predict(network.model, parameters.data, samples, activation, to, threads, monitor);
     }
     interrupt.raise_if_set();
     return outputs;
 }
 
-template <class T>
-double evaluate_loss(const NetworkBinding<T>& network, const py::object& flat, const py::object& loss_spec, const py::object& X, const py::object& y, const py::object& weights,
-                     int asked, int available) {
+template <class T> double evaluate_loss(const NetworkBinding<T>& network, const py::object& flat,
+                                        const py::object& loss_spec, const py::object& X, const py::object& y,
+                                        const py::object& weights, int asked, int available) {
     const typename NetworkBinding<T>::Reading reading(network, "evaluate was called");
     const VectorView<T> parameters = network.parameters(flat);
     const Loss<T> loss = read_loss(network.model.kernels(), loss_spec);
     const Samples<T> samples = read_samples(network.model, loss, X, y, weights);
-    const int threads = choose_threads(asked, available, network.model.operations_per_sample() * static_cast<double>(samples.size()));
+    const int threads =
+        choose_threads(asked, available, network.model.operations_per_sample() * static_cast<double>(samples.size()));
     Interrupt interrupt;
     Monitor monitor(std::ref(interrupt));
     std::exception_ptr failure;
@@ -196,9 +220,10 @@ double evaluate_loss(const NetworkBinding<T>& network, const py::object& flat, c
     return value;
 }
 
-template <class T>
-double loss_and_gradients(const NetworkBinding<T>& network, const py::object& flat, const py::object& loss_spec, const py::object& X, const py::object& y,
-                          const py::object& weights, const py::object& gradients, int asked, int available) {
+template <class T> double loss_and_gradients(const NetworkBinding<T>& network, const py::object& flat,
+                                             const py::object& loss_spec, const py::object& X, const py::object& y,
+                                             const py::object& weights, const py::object& gradients, int asked,
+                                             int available) {
     const typename NetworkBinding<T>::Reading reading(network, "loss_and_gradients was called");
     const VectorView<T> parameters = network.parameters(flat), to = network.parameters(gradients);
     const Loss<T> loss = read_loss(network.model.kernels(), loss_spec);
@@ -209,7 +234,8 @@ double loss_and_gradients(const NetworkBinding<T>& network, const py::object& fl
     Outcome outcome{};
     {
         const py::gil_scoped_release release;
-        const int threads = choose_threads(asked, available, network.model.operations_per_sample() * static_cast<double>(samples.size()));
+        const int threads = choose_threads(asked, available,
+                                           network.model.operations_per_sample() * static_cast<double>(samples.size()));
         outcome = stepper.step(samples, threads, std::ref(interrupt));
         if (outcome == Outcome::updated) std::copy_n(stepper.gradients(), to.size, to.data);
     }
@@ -220,7 +246,8 @@ double loss_and_gradients(const NetworkBinding<T>& network, const py::object& fl
 }
 
 // visit(first, count) for all rows, with a look for Ctrl-C in between
-template <class T, class Visit> void in_blocks(const Model<T>& model, Index rows, Monitor& monitor, const Visit& visit) {
+template <class T, class Visit>
+void in_blocks(const Model<T>& model, Index rows, Monitor& monitor, const Visit& visit) {
     const Index block = rows_at_a_time(model.operations_per_sample(), 256);
     for (Index first = 0; first < rows && !monitor.should_stop(); first += block) {
         const Index count = std::min(block, rows - first);
@@ -229,12 +256,13 @@ template <class T, class Visit> void in_blocks(const Model<T>& model, Index rows
     }
 }
 
-template <class T> py::array_t<T> forward(NetworkBinding<T>& network, const py::object& flat, const py::object& inputs) {
+template <class T>
+py::array_t<T> forward(NetworkBinding<T>& network, const py::object& flat, const py::object& inputs) {
     const typename NetworkBinding<T>::Changing changing(network, "forward was called");
     const VectorView<T> parameters = network.parameters(flat);
     const MatrixView<const T> samples = matrix_view<T>(inputs, "X");
-    require(samples.rows >= 1 && samples.columns == network.model.inputs(), "X has shape (", samples.rows, ", ", samples.columns, "), the network takes ",
-            network.model.inputs(), " features");
+    require(samples.rows >= 1 && samples.columns == network.model.inputs(), "X has shape (", samples.rows, ", ",
+            samples.columns, "), the network takes ", network.model.inputs(), " features");
     py::array_t<T> outputs({samples.rows, network.model.outputs()});
     T* const to = outputs.mutable_data();
     Interrupt interrupt;
@@ -243,15 +271,18 @@ template <class T> py::array_t<T> forward(NetworkBinding<T>& network, const py::
         const FlushDenormals flush;
         Monitor monitor(std::ref(interrupt));
         if (!network.pass || network.pass->batch_size() < samples.rows)
-            network.pass = std::make_unique<Plan<T>>(network.model, samples.rows, Purpose::training_with_input_gradient);
+            network.pass =
+                std::make_unique<Plan<T>>(network.model, samples.rows, Purpose::training_with_input_gradient);
         const Plan<T>& plan = *network.pass;
         network.pass->bind(parameters.data);
         network.pass_version = network.version;
         network.pass_rows = 0; // until it is complete
         in_blocks(network.model, samples.rows, monitor, [&](Index first, Index count) {
-            network.model.kernels().gather(samples.row(first), samples.columns, nullptr, count, plan.input().data, plan.input().rows, first);
+            network.model.kernels().gather(samples.row(first), samples.columns, nullptr, count, plan.input().data,
+                                           plan.input().rows, first);
             plan.forward(first, first + count);
-            network.model.kernels().scatter(plan.output().data, plan.output().rows, first, count, plan.output().columns, to + first * plan.output().columns);
+            network.model.kernels().scatter(plan.output().data, plan.output().rows, first, count, plan.output().columns,
+                                            to + first * plan.output().columns);
         });
         if (!monitor.should_stop()) network.pass_rows = samples.rows;
     }
@@ -259,13 +290,17 @@ template <class T> py::array_t<T> forward(NetworkBinding<T>& network, const py::
     return outputs;
 }
 
-template <class T> py::array_t<T> backward(NetworkBinding<T>& network, const py::object& grad_output, const py::object& gradients) {
+template <class T>
+py::array_t<T> backward(NetworkBinding<T>& network, const py::object& grad_output, const py::object& gradients) {
     const typename NetworkBinding<T>::Changing changing(network, "backward was called");
-    require(network.pass_rows > 0, "backward was called before forward: call network.forward(X) first, then backward with the gradient of its output");
-    require(network.pass_version == network.version, "the parameters have changed since forward: call network.forward(X) again, then backward");
+    require(network.pass_rows > 0, "backward was called before forward: call network.forward(X) first, then backward "
+                                   "with the gradient of its output");
+    require(network.pass_version == network.version,
+            "the parameters have changed since forward: call network.forward(X) again, then backward");
     const MatrixView<const T> from = matrix_view<T>(grad_output, "grad_output");
-    require(from.rows == network.pass_rows && from.columns == network.model.outputs(), "grad_output has shape (", from.rows, ", ", from.columns,
-            "), expected that of the output of forward, (", network.pass_rows, ", ", network.model.outputs(), ")");
+    require(from.rows == network.pass_rows && from.columns == network.model.outputs(), "grad_output has shape (",
+            from.rows, ", ", from.columns, "), expected that of the output of forward, (", network.pass_rows, ", ",
+            network.model.outputs(), ")");
     const VectorView<T> to = network.parameters(gradients);
     py::array_t<T> input_gradient({from.rows, network.model.inputs()});
     T* const to_input = input_gradient.mutable_data();
@@ -276,10 +311,11 @@ template <class T> py::array_t<T> backward(NetworkBinding<T>& network, const py:
         Monitor monitor(std::ref(interrupt));
         const Plan<T>& plan = *network.pass;
         in_blocks(network.model, from.rows, monitor, [&](Index first, Index count) {
-            network.model.kernels().gather(from.row(first), from.columns, nullptr, count, plan.output_gradient().data, plan.output_gradient().rows, first);
+            network.model.kernels().gather(from.row(first), from.columns, nullptr, count, plan.output_gradient().data,
+                                           plan.output_gradient().rows, first);
             plan.backward(first, first + count);
-            network.model.kernels().scatter(plan.input_gradient().data, plan.input_gradient().rows, first, count, network.model.inputs(),
-                                            to_input + first * network.model.inputs());
+            network.model.kernels().scatter(plan.input_gradient().data, plan.input_gradient().rows, first, count,
+                                            network.model.inputs(), to_input + first * network.model.inputs());
         });
         for (const PlanTile<T>& tile : plan.tiles()) {
             if (monitor.should_stop()) break;
@@ -310,11 +346,13 @@ template <class T> void bind_network_of(py::module_& module, const char* name, c
         .def("read", &read_tensor<T>, py::arg("flat"), py::arg("index"))
         .def("write", &write_tensor<T>, py::arg("flat"), py::arg("index"), py::arg("matrix"))
         .def("assign", &assign<T>, py::arg("parameters"), py::arg("values"))
-        .def("predict", &predict_outputs<T>, py::arg("parameters"), py::arg("inputs"), py::arg("activation"), py::arg("n_threads"), py::arg("available_threads"))
-        .def("evaluate", &evaluate_loss<T>, py::arg("parameters"), py::arg("loss"), py::arg("inputs"), py::arg("targets"), py::arg("sample_weight"), py::arg("n_threads"),
+        .def("predict", &predict_outputs<T>, py::arg("parameters"), py::arg("inputs"), py::arg("activation"),
+             py::arg("n_threads"), py::arg("available_threads"))
+        .def("evaluate", &evaluate_loss<T>, py::arg("parameters"), py::arg("loss"), py::arg("inputs"),
+             py::arg("targets"), py::arg("sample_weight"), py::arg("n_threads"), py::arg("available_threads"))
+        .def("loss_and_gradients", &loss_and_gradients<T>, py::arg("parameters"), py::arg("loss"), py::arg("inputs"),
+             py::arg("targets"), py::arg("sample_weight"), py::arg("gradients"), py::arg("n_threads"),
              py::arg("available_threads"))
-        .def("loss_and_gradients", &loss_and_gradients<T>, py::arg("parameters"), py::arg("loss"), py::arg("inputs"), py::arg("targets"), py::arg("sample_weight"),
-             py::arg("gradients"), py::arg("n_threads"), py::arg("available_threads"))
         .def("forward", &forward<T>, py::arg("parameters"), py::arg("inputs"))
         .def("backward", &backward<T>, py::arg("grad_output"), py::arg("gradients"));
     bind_fit<T>(network, module, stepper_name);
@@ -331,7 +369,9 @@ template class NetworkBinding<float>;
 template class NetworkBinding<double>;
 template Loss<float> read_loss(const Kernels<float>&, const py::object&);
 template Loss<double> read_loss(const Kernels<double>&, const py::object&);
-template Samples<float> read_samples(const Model<float>&, const Loss<float>&, const py::object&, const py::object&, const py::object&);
-template Samples<double> read_samples(const Model<double>&, const Loss<double>&, const py::object&, const py::object&, const py::object&);
+template Samples<float> read_samples(const Model<float>&, const Loss<float>&, const py::object&, const py::object&,
+                                     const py::object&);
+template Samples<double> read_samples(const Model<double>&, const Loss<double>&, const py::object&, const py::object&,
+                                      const py::object&);
 
 } // namespace deltarule

@@ -73,7 +73,8 @@ class Interrupt {
 // None, (name, parameter) or a function(output, indices) -> (value, gradient)
 template <class T> Loss<T> read_loss(const Kernels<T>& kernels, const py::object& loss);
 
-template <class T> Samples<T> read_samples(const Model<T>& model, const Loss<T>& loss, const py::object& inputs, const py::object& targets, const py::object& weights);
+template <class T> Samples<T> read_samples(const Model<T>& model, const Loss<T>& loss, const py::object& inputs,
+                                           const py::object& targets, const py::object& weights);
 
 // How many threads: as asked for; with 0 as many as `available` where a step has enough work, else one.
 int choose_threads(int asked, int available, double operations);

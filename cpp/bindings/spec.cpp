@@ -14,7 +14,8 @@ class Reader {
   public:
     Reader(const py::dict& dict, std::string what) : dict_(dict), what_(std::move(what)) {
         for (const auto& item : dict) {
-            require(py::isinstance<py::str>(item.first), what_, ": the key ", std::string(py::repr(item.first)), " is not a string");
+            require(py::isinstance<py::str>(item.first), what_, ": the key ", std::string(py::repr(item.first)),
+                    " is not a string");
             left_.insert(item.first.cast<std::string>());
         }
     }
@@ -25,7 +26,8 @@ class Reader {
     }
     Index integer(const char* key) {
         const py::object value = take(key);
-        require(py::isinstance<py::int_>(value) && !py::isinstance<py::bool_>(value), what_, ": \"", key, "\" must be an integer, got ", std::string(py::repr(value)));
+        require(py::isinstance<py::int_>(value) && !py::isinstance<py::bool_>(value), what_, ": \"", key,
+                "\" must be an integer, got ", std::string(py::repr(value)));
         const long long number = PyLong_AsLongLong(value.ptr());
         if (number == -1 && PyErr_Occurred()) {
             PyErr_Clear();
@@ -35,24 +37,31 @@ class Reader {
     }
     double number(const char* key) {
         const py::object value = take(key);
-        require(py::isinstance<py::float_>(value) || (py::isinstance<py::int_>(value) && !py::isinstance<py::bool_>(value)), what_, ": \"", key,
-                "\" must be a number, got ", std::string(py::repr(value)));
+        require(py::isinstance<py::float_>(value) ||
+                    (py::isinstance<py::int_>(value) && !py::isinstance<py::bool_>(value)),
+                what_, ": \"", key, "\" must be a number, got ", std::string(py::repr(value)));
         const double result = PyFloat_AsDouble(value.ptr());
         if (result == -1.0 && PyErr_Occurred()) PyErr_Clear();
-        require(std::isfinite(result) && result >= 0, what_, ": ", key, "=", std::string(py::repr(value)), " must be a finite number of at least 0");
+        require(std::isfinite(result) && result >= 0, what_, ": ", key, "=", std::string(py::repr(value)),
+                " must be a finite number of at least 0");
         return result;
     }
     bool flag(const char* key) {
         const py::object value = take(key);
-        require(py::isinstance<py::bool_>(value), what_, ": \"", key, "\" must be True or False, got ", std::string(py::repr(value)));
+        require(py::isinstance<py::bool_>(value), what_, ": \"", key, "\" must be True or False, got ",
+                std::string(py::repr(value)));
         return value.cast<bool>();
     }
     std::string text(const char* key) {
         const py::object value = take(key);
-        require(py::isinstance<py::str>(value), what_, ": \"", key, "\" must be a string, got ", std::string(py::repr(value)));
+        require(py::isinstance<py::str>(value), what_, ": \"", key, "\" must be a string, got ",
+                std::string(py::repr(value)));
         return value.cast<std::string>();
     }
-    void end() const { require(left_.empty(), what_, " has the unknown key \"", left_.empty() ? "" : *left_.begin(), "\": was it written by a newer version of deltarule?"); }
+    void end() const {
+        require(left_.empty(), what_, " has the unknown key \"", left_.empty() ? "" : *left_.begin(),
+                "\": was it written by a newer version of deltarule?");
+    }
 
   private:
     const py::dict& dict_;
@@ -89,7 +98,8 @@ Spec read_spec(const py::dict& dict) {
     std::set<std::string> names;
     for (const py::handle layer : layers) {
         spec.layers.push_back(read_layer(layer, std::to_string(spec.layers.size())));
-        require(names.insert(spec.layers.back().name).second, "two layers are named \"", spec.layers.back().name, "\": give each a name of its own");
+        require(names.insert(spec.layers.back().name).second, "two layers are named \"", spec.layers.back().name,
+                "\": give each a name of its own");
     }
     reader.end();
     return spec;

@@ -9,9 +9,9 @@
 #include "isa/compiled.hpp" // generated
 
 // DELTARULE_COMPILED(SET) is SET(baseline) SET(avx2) …, from the rows of CMakeLists.txt that this compiler can build.
-#define DELTARULE_DECLARE(isa)                                                                                                                                 \
-    namespace isa {                                                                                                                                            \
-    extern const KernelTable table;                                                                                                                            \
+#define DELTARULE_DECLARE(isa)                                                                                         \
+    namespace isa {                                                                                                    \
+    extern const KernelTable table;                                                                                    \
     }
 #define DELTARULE_ADDRESS(isa) &isa::table,
 
@@ -38,7 +38,8 @@ std::vector<const KernelTable*> available_tables() {
     std::vector<const KernelTable*> tables;
     for (const KernelTable* table : compiled)
         if (cpu_can_run(*table)) tables.push_back(table);
-    require(!tables.empty(), "this CPU lacks what deltarule was compiled for (", compiled[0]->needs, "): install from source on this machine");
+    require(!tables.empty(), "this CPU lacks what deltarule was compiled for (", compiled[0]->needs,
+            "): install from source on this machine");
     return tables;
 }
 
@@ -48,7 +49,8 @@ const KernelTable& find_table(const std::string& name) {
         if (name == table->name) return *table;
         names += (names.empty() ? "" : ", ") + std::string(table->name);
     }
-    require(false, "instruction set \"", name, "\" is not available: this machine has ", names, "; unset DELTARULE_ISA to use the best of them");
+    require(false, "instruction set \"", name, "\" is not available: this machine has ", names,
+            "; unset DELTARULE_ISA to use the best of them");
     std::abort(); // not reached
 }
 

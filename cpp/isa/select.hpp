@@ -9,9 +9,9 @@
 
 namespace deltarule {
 
-std::vector<const KernelTable*> available_tables(); // what this CPU can run, the best one last
+std::vector<const KernelTable*> available_tables();     // what this CPU can run, the best one last
 const KernelTable& find_table(const std::string& name); // among the available ones, or std::invalid_argument
-const KernelTable& selected_table(); // the best one, or what DELTARULE_ISA names, or the last select_table
+const KernelTable& selected_table();        // the best one, or what DELTARULE_ISA names, or the last select_table
 void select_table(const std::string& name); // for what is made from now on
 
 template <class T> const Kernels<T>& kernels_of(const KernelTable& table);

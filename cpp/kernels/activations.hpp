@@ -10,8 +10,12 @@
 namespace deltarule::DELTARULE_ISA {
 namespace {
 
-struct FromOutput { static constexpr bool keeps_input = false; };
-struct FromInput { static constexpr bool keeps_input = true; };
+struct FromOutput {
+    static constexpr bool keeps_input = false;
+};
+struct FromInput {
+    static constexpr bool keeps_input = true;
+};
 
 struct Identity : FromOutput {
     static constexpr const char* name = "identity";
@@ -56,7 +60,9 @@ struct Selu : FromOutput {
     template <class V> static V value(V z) { return z < 0 ? scale_alpha<V>() * expm1(z) : scale<V>() * z; }
     template <class V> static V slope(V y) { return y > 0 ? scale<V>() : y + scale_alpha<V>(); }
     template <class V> static V scale() { return splat<V>(static_cast<Scalar<V>>(1.0507009873554804934193349852946)); }
-    template <class V> static V scale_alpha() { return splat<V>(static_cast<Scalar<V>>(1.0507009873554804934193349852946 * 1.6732632423543772848170429916717)); }
+    template <class V> static V scale_alpha() {
+        return splat<V>(static_cast<Scalar<V>>(1.0507009873554804934193349852946 * 1.6732632423543772848170429916717));
+    }
 };
 
 // z Φ(z), D. Hendrycks and K. Gimpel, arXiv:1606.08415.
@@ -73,7 +79,8 @@ struct GeluTanh : FromInput {
     template <class V> static V slope(V z) {
         const V twice_u = z * (splat<V>(static_cast<Scalar<V>>(1.5957691216057307117597842397375)) +
                                splat<V>(static_cast<Scalar<V>>(0.071354816272600248)) * z * z);
-        const V twice_u_slope = splat<V>(static_cast<Scalar<V>>(1.5957691216057307117597842397375)) + splat<V>(static_cast<Scalar<V>>(0.214064448817800744)) * z * z;
+        const V twice_u_slope = splat<V>(static_cast<Scalar<V>>(1.5957691216057307117597842397375)) +
+                                splat<V>(static_cast<Scalar<V>>(0.214064448817800744)) * z * z;
         const V s = sigmoid(twice_u);
         const V s_slope = s * sigmoid(-twice_u) * twice_u_slope;
         return s + (s_slope > 0 ? z * s_slope : V{}); // far out s_slope is 0 (or 0 · ∞), and so is its share
@@ -94,7 +101,7 @@ struct Mish : FromInput {
     static constexpr const char* name = "mish";
     template <class V> static V value(V z) { return mish(z); }
     template <class V> static V slope(V z) {
-        const V bounded = min(splat<V>(20), z); // beyond, the slope is 1
+        const V bounded = min(splat<V>(20), z);                        // beyond, the slope is 1
         const V e = exp(bounded), w = e * (e + 2), rest = 2 / (w + 2); // 1 - t of t = tanh(softplus(z)) = w / (w + 2)
         return w / (w + 2) + bounded * (e / (1 + e)) * rest * (2 - rest);
     }
@@ -133,7 +140,9 @@ struct HardTanh : FromOutput {
 struct HardSwish : FromInput {
     static constexpr const char* name = "hard_swish";
     template <class V> static V value(V z) { return z < -3 ? V{} : (z > 3 ? z : z * (z + 3) / 6); }
-    template <class V> static V slope(V z) { return z <= -3 ? V{} : (z >= 3 ? splat<V>(1) : z / 3 + splat<V>(static_cast<Scalar<V>>(0.5))); }
+    template <class V> static V slope(V z) {
+        return z <= -3 ? V{} : (z >= 3 ? splat<V>(1) : z / 3 + splat<V>(static_cast<Scalar<V>>(0.5)));
+    }
 };
 
 struct Exp : FromOutput {
@@ -153,8 +162,8 @@ struct Softmax : FromOutput {
     static constexpr const char* name = "softmax";
 };
 
-using Activations = List<Identity, Sigmoid, Tanh, Relu, LeakyRelu, Elu, Selu, Gelu, GeluTanh, Silu, Mish, Softplus, Softsign, HardSigmoid, HardTanh, HardSwish, Exp,
-                         Sine, Softmax>;
+using Activations = List<Identity, Sigmoid, Tanh, Relu, LeakyRelu, Elu, Selu, Gelu, GeluTanh, Silu, Mish, Softplus,
+                         Softsign, HardSigmoid, HardTanh, HardSwish, Exp, Sine, Softmax>;
 
 template <class T, class Activation> void activation_value(T* values, T* saved, Index count) {
     for (Index i = 0; i < count; i += lanes<Vec<T>>) {
@@ -165,14 +174,16 @@ template <class T, class Activation> void activation_value(T* values, T* saved, 
 }
 
 template <class T, class Activation> void activation_slope(T* values, T* saved, Index count) {
-    for (Index i = 0; i < count; i += lanes<Vec<T>>) store(values + i, load(values + i) * Activation::slope(load(saved + i)));
+    for (Index i = 0; i < count; i += lanes<Vec<T>>)
+        store(values + i, load(values + i) * Activation::slope(load(saved + i)));
 }
 
 template <class T> struct ActivationRow {
     using type = ActivationKernel<T>;
     template <class Activation> static constexpr ActivationKernel<T> of() {
         if constexpr (requires { Activation::value(Vec<T>{}); })
-            return {Activation::name, Activation::keeps_input, &activation_value<T, Activation>, &activation_slope<T, Activation>};
+            return {Activation::name, Activation::keeps_input, &activation_value<T, Activation>,
+                    &activation_slope<T, Activation>};
         else
             return {Activation::name, Activation::keeps_input, nullptr, nullptr};
     }

@@ -113,7 +113,8 @@ struct CrossEntropy : Plain {
     static constexpr const char* link = "softmax";
 };
 
-using Losses = List<MeanSquaredError, MeanAbsoluteError, Huber, LogCosh, Poisson, Quantile, BinaryCrossEntropy, Hinge, SquaredHinge, CrossEntropy>;
+using Losses = List<MeanSquaredError, MeanAbsoluteError, Huber, LogCosh, Poisson, Quantile, BinaryCrossEntropy, Hinge,
+                    SquaredHinge, CrossEntropy>;
 
 // One column: rows side by side in a register, where a register for each row would leave all lanes but one idle.
 template <class T, class Loss> void loss_of_one_column(const LossRows<T>& l) {
@@ -149,9 +150,12 @@ template <class T, class Loss> void elementwise_loss(const LossRows<T>& l) {
             const Index panel = column / width;
             const Index lane = column % width;
             const auto in_use = lanes_below<T>(l.columns - column);
-            const auto result = Loss::at(load(l.output + (panel * l.output_stride + row) * width + lane), load(l.target + (panel * l.target_stride + row) * width + lane), parameter);
+            const auto result = Loss::at(load(l.output + (panel * l.output_stride + row) * width + lane),
+                                         load(l.target + (panel * l.target_stride + row) * width + lane), parameter);
             sum.add(in_use ? result.value : Vec<T>{}, lane);
-            if (l.delta) store(l.delta + (panel * l.delta_stride + row) * width + lane, in_use ? scale * result.gradient : Vec<T>{});
+            if (l.delta)
+                store(l.delta + (panel * l.delta_stride + row) * width + lane,
+                      in_use ? scale * result.gradient : Vec<T>{});
         }
         // The padding registers of the last panel hold zeros already: nothing else is ever written there.
         l.row_value[row] = sum.total() * share;

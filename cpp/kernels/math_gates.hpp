@@ -75,7 +75,7 @@ template <class V> DELTARULE_INLINE V subtract_share(V whole, V share) {
 template <class V> inline V mish(V z) {
     using C = Gate<Scalar<V>>;
     const V bounded = max(splat<V>(-1000), z);
-    const Bits<V> tail = bounded < splat<V>(-C::tail), positive = bounded > V{};
+    const Bits<V> tail = bounded<splat<V>(-C::tail), positive = bounded> V{};
     Reduced<V> reduced = reduce(bounded);
     reduced.n += masked<V>(tail, C::borrowed_bits);
     const V e = bounded < splat<V>(C::decay_end) ? V{} : power(reduced);

@@ -39,11 +39,10 @@ template <class T, Walk walk, int rows, int panels> void multiply_tile(const Til
     constexpr Index k_step = walk == Walk::along ? 1 : width;
 
     Vec<T> sum[rows][panels][panel_vectors];
-    DELTARULE_UNROLL for (int p = 0; p < panels; ++p)
-        DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v) {
-            const Vec<T> start = tile.start ? load(tile.start + p * width + v * vector_lanes) : Vec<T>{};
-            DELTARULE_UNROLL for (int r = 0; r < rows; ++r) sum[r][p][v] = start;
-        }
+    DELTARULE_UNROLL for (int p = 0; p < panels; ++p) DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v) {
+        const Vec<T> start = tile.start ? load(tile.start + p * width + v * vector_lanes) : Vec<T>{};
+        DELTARULE_UNROLL for (int r = 0; r < rows; ++r) sum[r][p][v] = start;
+    }
 
     const T* right = tile.right;
     const Index right_step = tile.right_stride * width;
@@ -53,22 +52,22 @@ template <class T, Walk walk, int rows, int panels> void multiply_tile(const Til
         const Index count = tile.depth - first < stretch ? tile.depth - first : stretch;
         for (Index k = 0; k < count; ++k) {
             Vec<T> b[panels][panel_vectors];
-            DELTARULE_UNROLL for (int p = 0; p < panels; ++p)
-                DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v) b[p][v] = load(right + p * right_step + v * vector_lanes);
+            DELTARULE_UNROLL for (int p = 0; p < panels; ++p) DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v)
+                b[p][v] = load(right + p * right_step + v * vector_lanes);
             DELTARULE_UNROLL for (int r = 0; r < rows; ++r) {
                 const Vec<T> a = splat<Vec<T>>(left[r * row_step]);
                 DELTARULE_UNROLL for (int p = 0; p < panels; ++p)
-                    DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v) sum[r][p][v] = fma(a, b[p][v], sum[r][p][v]);
+                    DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v) sum[r][p][v] =
+                        fma(a, b[p][v], sum[r][p][v]);
             }
             left += k_step;
             right += width;
         }
     }
 
-    DELTARULE_UNROLL for (int p = 0; p < panels; ++p)
-        DELTARULE_UNROLL for (int r = 0; r < rows; ++r)
-            DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v)
-                store(tile.result + p * tile.result_stride * width + r * width + v * vector_lanes, sum[r][p][v]);
+    DELTARULE_UNROLL for (int p = 0; p < panels; ++p) DELTARULE_UNROLL for (int r = 0; r < rows; ++r)
+        DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v)
+            store(tile.result + p * tile.result_stride * width + r * width + v * vector_lanes, sum[r][p][v]);
 }
 
 // One function for each number of rows and panels up to the largest, found by rows - 1 and panels - 1.
@@ -78,8 +77,10 @@ template <class T, Walk walk> struct TileTable {
 
     template <int rows, int panels> constexpr void fill() {
         by_shape[rows - 1][panels - 1] = &multiply_tile<T, walk, rows, panels>;
-        if constexpr (panels > 1) fill<rows, panels - 1>();
-        else if constexpr (rows > 1) fill<rows - 1, tile_panels>();
+        if constexpr (panels > 1)
+            fill<rows, panels - 1>();
+        else if constexpr (rows > 1)
+            fill<rows - 1, tile_panels>();
     }
     constexpr TileTable() : by_shape{} { fill<tile_rows, tile_panels>(); }
 };
@@ -89,7 +90,8 @@ template <class T, Walk walk> inline constexpr TileTable<T, walk> tile_table{};
 // tiles of 8 go as 5 + 4, since a tile of one row waits for its own sums.
 template <class Visit> inline void for_even_stretches(Index first, Index last, Index largest, const Visit& visit) {
     if (last <= first) return;
-    if (last - first <= largest) return visit(first, last - first); // the common case of small networks, without a division
+    if (last - first <= largest)
+        return visit(first, last - first); // the common case of small networks, without a division
     Index left = (last - first + largest - 1) / largest;
     for (; left > 0; --left) {
         const Index count = (last - first + left - 1) / left;
@@ -105,12 +107,13 @@ template <class T> void multiply(const Multiply<T>& m) {
         for_even_stretches(m.first_row, m.last_row, tile_rows, [&](Index row, Index row_count) {
             T* const result = m.output + (panel * m.output_stride + row) * width;
             tile_table<T, Walk::along>.by_shape[row_count - 1][panel_count - 1](
-                {m.input + row * width, m.input_stride, m.weight + panel * m.depth * width, m.depth, m.depth, m.bias ? m.bias + panel * width : nullptr, result,
-                 m.output_stride});
+                {m.input + row * width, m.input_stride, m.weight + panel * m.depth * width, m.depth, m.depth,
+                 m.bias ? m.bias + panel * width : nullptr, result, m.output_stride});
             if (!m.epilogue) return;
             for (Index p = 0; p < panel_count; ++p) {
                 const Index offset = p * m.output_stride * width;
-                m.epilogue(result + offset, m.saved ? m.saved + (result - m.output) + offset : nullptr, row_count * width);
+                m.epilogue(result + offset, m.saved ? m.saved + (result - m.output) + offset : nullptr,
+                           row_count * width);
             }
         });
     });
@@ -124,7 +127,8 @@ template <class T> void weight_gradient(const WeightGradient<T>& g) {
             const Index last = (input_panel + 1) * width < g.last_row ? (input_panel + 1) * width : g.last_row;
             for_even_stretches(first, last, tile_rows, [&](Index row, Index row_count) {
                 tile_table<T, Walk::across>.by_shape[row_count - 1][panel_count - 1](
-                    {g.input + input_panel * g.input_stride * width + row % width, 0, g.delta + panel * g.delta_stride * width, g.delta_stride, g.batch, nullptr,
+                    {g.input + input_panel * g.input_stride * width + row % width, 0,
+                     g.delta + panel * g.delta_stride * width, g.delta_stride, g.batch, nullptr,
                      g.gradient + (panel * g.gradient_stride + row) * width, g.gradient_stride});
             });
             first = last;
@@ -132,7 +136,8 @@ template <class T> void weight_gradient(const WeightGradient<T>& g) {
     });
 }
 
-template <class T> void column_sums(const T* delta, Index delta_stride, Index batch, T* sums, Index first_panel, Index last_panel) {
+template <class T>
+void column_sums(const T* delta, Index delta_stride, Index batch, T* sums, Index first_panel, Index last_panel) {
     constexpr Index width = panel_width<T>;
     constexpr int vector_lanes = lanes<Vec<T>>;
     for (Index panel = first_panel; panel < last_panel; ++panel) {

@@ -56,7 +56,9 @@ struct RMSprop : StartsAtZero {
     static constexpr const char* hyperparameters[] = {"lr", "alpha", "eps", "weight_decay", "momentum", "centered"};
     enum Slot { square, buffer, mean };
     static constexpr const char* slots[] = {"square_avg", "momentum_buffer", "grad_avg"};
-    static bool uses(int slot, const double* h) { return slot == square || (slot == buffer ? h[momentum] != 0 : h[centered] != 0); }
+    static bool uses(int slot, const double* h) {
+        return slot == square || (slot == buffer ? h[momentum] != 0 : h[centered] != 0);
+    }
     enum Constant { rate, keep, take, epsilon, decay, keep_buffer };
 
     static void prepare(const double* h, double*, double* c) {
@@ -85,7 +87,8 @@ struct RMSprop : StartsAtZero {
 struct Adagrad : StartsAtZero {
     static constexpr const char* name = "adagrad";
     enum Hyperparameter { lr, lr_decay, weight_decay, initial_accumulator_value, eps };
-    static constexpr const char* hyperparameters[] = {"lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps"};
+    static constexpr const char* hyperparameters[] = {"lr", "lr_decay", "weight_decay", "initial_accumulator_value",
+                                                      "eps"};
     enum Slot { sum };
     static constexpr const char* slots[] = {"sum"};
     static double start(int, const double* h) { return h[initial_accumulator_value]; }
@@ -180,7 +183,8 @@ struct AdamW : Adam {
 struct NAdam : StartsAtZero {
     static constexpr const char* name = "nadam";
     enum Hyperparameter { lr, beta1, beta2, eps, weight_decay, momentum_decay, decoupled_weight_decay };
-    static constexpr const char* hyperparameters[] = {"lr", "beta1", "beta2", "eps", "weight_decay", "momentum_decay", "decoupled_weight_decay"};
+    static constexpr const char* hyperparameters[] = {
+        "lr", "beta1", "beta2", "eps", "weight_decay", "momentum_decay", "decoupled_weight_decay"};
     enum Slot { first, second };
     static constexpr const char* slots[] = {"exp_avg", "exp_avg_sq"};
     enum Carry { steps, power2, product };
@@ -250,20 +254,20 @@ template <class T, class Optimizer> void prepare_step(const double* hyperparamet
     for (int i = 0; i < optimizer_constants; ++i) constants[i] = static_cast<T>(exact[i]);
 }
 
-template <class T, class Optimizer> void update_parameters(T* weight, const T* gradient, T* const* state, Index count, const T* constants) {
+template <class T, class Optimizer>
+void update_parameters(T* weight, const T* gradient, T* const* state, Index count, const T* constants) {
     constexpr int slots = static_cast<int>(sizeof(Optimizer::slots) / sizeof(Optimizer::slots[0]));
     Vec<T> c[optimizer_constants];
     for (int i = 0; i < optimizer_constants; ++i) c[i] = splat<Vec<T>>(constants[i]);
-    T* const slot[optimizer_slots] = {state[0], slots > 1 ? state[1] : nullptr, slots > 2 ? state[2] : nullptr}; // null: not in use
+    T* const slot[optimizer_slots] = {state[0], slots > 1 ? state[1] : nullptr,
+                                      slots > 2 ? state[2] : nullptr}; // null: not in use
     for (Index i = 0; i < count; i += lanes<Vec<T>>) {
         Vec<T> w = load(weight + i);
         Vec<T> s[optimizer_slots]{};
-        DELTARULE_UNROLL for (int k = 0; k < slots; ++k)
-            if (slot[k]) s[k] = load(slot[k] + i);
+        DELTARULE_UNROLL for (int k = 0; k < slots; ++k) if (slot[k]) s[k] = load(slot[k] + i);
         Optimizer::update(w, load(gradient + i), s, c, slot[0] != nullptr, slot[1] != nullptr, slot[2] != nullptr);
         store(weight + i, w);
-        DELTARULE_UNROLL for (int k = 0; k < slots; ++k)
-            if (slot[k]) store(slot[k] + i, s[k]);
+        DELTARULE_UNROLL for (int k = 0; k < slots; ++k) if (slot[k]) store(slot[k] + i, s[k]);
     }
 }
 

@@ -23,14 +23,16 @@ template <class T> inline void copy_part(const T* from, T* to, Index count) {
     piece.template operator()<1>();
 }
 
-template <class T> void gather(const T* matrix, Index columns, const std::int64_t* order, Index count, T* panels, Index stride, Index first_row) {
+template <class T> void gather(const T* matrix, Index columns, const std::int64_t* order, Index count, T* panels,
+                               Index stride, Index first_row) {
     constexpr Index width = panel_width<T>;
     for (Index i = 0; i < count; ++i) {
         const T* from = matrix + (order ? static_cast<Index>(order[i]) : i) * columns;
         T* to = panels + (first_row + i) * width;
         Index column = 0;
         for (; column + width <= columns; column += width, to += stride * width)
-            for (int v = 0; v < panel_vectors; ++v) store(to + v * lanes<Vec<T>>, load(from + column + v * lanes<Vec<T>>));
+            for (int v = 0; v < panel_vectors; ++v)
+                store(to + v * lanes<Vec<T>>, load(from + column + v * lanes<Vec<T>>));
         copy_part(from + column, to, columns - column); // its padding stays zero
     }
 }
@@ -51,7 +53,8 @@ template <class T> void transpose(const Transpose<T>& t) {
         for (Index row = t.first_row; row < t.last_row; ++row) {
             const T* from = t.source + (panel * t.source_stride + row) * width;
             T* to = t.target + row / width * t.target_stride * width + row % width;
-            for (Index column = panel * width; column < last_column; ++column) to[column * width] = from[column % width];
+            for (Index column = panel * width; column < last_column; ++column)
+                to[column * width] = from[column % width];
         }
     }
 }

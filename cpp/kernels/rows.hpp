@@ -54,7 +54,8 @@ template <class T> struct RowMax {
 template <class T, class Visit> inline void for_registers(Index columns, Index stride, Index row, const Visit& visit) {
     constexpr Index width = panel_width<T>;
     for (Index column = 0; column < columns; column += lanes<Vec<T>>)
-        visit((column / width * stride + row) * width + column % width, column % width, lanes_below<T>(columns - column));
+        visit((column / width * stride + row) * width + column % width, column % width,
+              lanes_below<T>(columns - column));
 }
 
 // log Σ exp(z_j) = m + log1p(others), where m is the largest and `others` leaves one largest out: 1 + tiny would lose it.
@@ -64,11 +65,13 @@ template <class T> struct LogSumExp {
 
 // Also leaves exp(z_j - m) in `powers` (stride powers_stride), unless it is null; it may be z itself. The rounding of
 // z_j - m, which the exponential would magnify, goes along with it.
-template <class T> LogSumExp<T> log_sum_exp(const T* z, Index stride, Index columns, Index row, T* powers, Index powers_stride) {
+template <class T>
+LogSumExp<T> log_sum_exp(const T* z, Index stride, Index columns, Index row, T* powers, Index powers_stride) {
     constexpr Index width = panel_width<T>;
     const Vec<T> lowest = splat<Vec<T>>(static_cast<T>(-__builtin_inf()));
     RowMax<T> max;
-    for_registers<T>(columns, stride, row, [&](Index at, Index lane, auto in_use) { max.add(in_use ? load(z + at) : lowest, lane); });
+    for_registers<T>(columns, stride, row,
+                     [&](Index at, Index lane, auto in_use) { max.add(in_use ? load(z + at) : lowest, lane); });
     const Vec<T> largest = splat<Vec<T>>(max.total());
     RowSum<T> others, ties;
     for_registers<T>(columns, stride, row, [&](Index at, Index lane, auto in_use) {
@@ -85,21 +88,27 @@ template <class T> LogSumExp<T> log_sum_exp(const T* z, Index stride, Index colu
 template <class T> void softmax(T* values, Index stride, Index columns, Index first_row, Index last_row) {
     for (Index row = first_row; row < last_row; ++row) {
         const Vec<T> sum = splat<Vec<T>>(1 + log_sum_exp(values, stride, columns, row, values, stride).others);
-        for_registers<T>(columns, stride, row, [&](Index at, Index, auto) { store(values + at, load(values + at) / sum); });
+        for_registers<T>(columns, stride, row,
+                         [&](Index at, Index, auto) { store(values + at, load(values + at) / sum); });
     }
 }
 
 // dL/dz_i = s_i (dL/ds_i - Σ_j s_j dL/ds_j)
-template <class T> void softmax_slope(const T* output, Index output_stride, T* delta, Index delta_stride, Index columns, Index first_row, Index last_row) {
+template <class T> void softmax_slope(const T* output, Index output_stride, T* delta, Index delta_stride, Index columns,
+                                      Index first_row, Index last_row) {
     constexpr Index width = panel_width<T>;
     for (Index row = first_row; row < last_row; ++row) {
-        const auto of_output = [&](Index at, Index lane) { return load(output + (at / (delta_stride * width) * output_stride + row) * width + lane); };
+        const auto of_output = [&](Index at, Index lane) {
+            return load(output + (at / (delta_stride * width) * output_stride + row) * width + lane);
+        };
         RowSum<T> sum;
-        for_registers<T>(columns, delta_stride, row,
-                         [&](Index at, Index lane, auto in_use) { sum.add(in_use ? of_output(at, lane) * load(delta + at) : Vec<T>{}, lane); });
+        for_registers<T>(columns, delta_stride, row, [&](Index at, Index lane, auto in_use) {
+            sum.add(in_use ? of_output(at, lane) * load(delta + at) : Vec<T>{}, lane);
+        });
         const Vec<T> total = splat<Vec<T>>(sum.total());
-        for_registers<T>(columns, delta_stride, row,
-                         [&](Index at, Index lane, auto in_use) { store(delta + at, in_use ? of_output(at, lane) * (load(delta + at) - total) : Vec<T>{}); });
+        for_registers<T>(columns, delta_stride, row, [&](Index at, Index lane, auto in_use) {
+            store(delta + at, in_use ? of_output(at, lane) * (load(delta + at) - total) : Vec<T>{});
+        });
     }
 }
 
@@ -119,11 +128,14 @@ template <class T> void cross_entropy_rows(const LossRows<T>& l) {
             if (!l.delta) continue;
             T* const of_label = l.delta + (panel * l.delta_stride + row) * width + lane;
             const T power = *of_label;
-            for_registers<T>(l.columns, l.delta_stride, row, [&](Index at, Index, auto) { store(l.delta + at, scale * (load(l.delta + at) / sum)); });
+            for_registers<T>(l.columns, l.delta_stride, row,
+                             [&](Index at, Index, auto) { store(l.delta + at, scale * (load(l.delta + at) / sum)); });
             // p - 1 = (e - (1 + others)) / (1 + others), without the cancellation of a sure network
             *of_label = row_scale * ((power - 1 - others) / (1 + others));
         } else {
-            const auto of = [row](const T* matrix, Index stride, Index column, Index lane) { return load(matrix + (column / width * stride + row) * width + lane); };
+            const auto of = [row](const T* matrix, Index stride, Index column, Index lane) {
+                return load(matrix + (column / width * stride + row) * width + lane);
+            };
             RowSum<T> weight, distance;
             const Vec<T> shift = splat<Vec<T>>(largest);
             for_registers<T>(l.columns, l.output_stride, row, [&](Index at, Index lane, auto in_use) {
@@ -137,7 +149,8 @@ template <class T> void cross_entropy_rows(const LossRows<T>& l) {
             if (!l.delta) continue;
             const Vec<T> totals = splat<Vec<T>>(total), rest_of_sum = splat<Vec<T>>(others);
             for_registers<T>(l.columns, l.delta_stride, row, [&](Index at, Index lane, auto in_use) {
-                const Vec<T> power = load(l.delta + at), target = of(l.target, l.target_stride, at / (l.delta_stride * width) * width, lane);
+                const Vec<T> power = load(l.delta + at),
+                             target = of(l.target, l.target_stride, at / (l.delta_stride * width) * width, lane);
                 // pΣt - t as p (Σt - t) - (1 - p) t, which keeps its digits where the network is sure
                 const Vec<T> p = power / sum, rest = (rest_of_sum + (1 - power)) / sum;
                 store(l.delta + at, in_use ? scale * (p * (totals - target) - rest * target) : Vec<T>{});

@@ -29,8 +29,12 @@ template <class T> using BitsOf = typename NativeVector<T>::bits; // the integer
 template <class V> inline constexpr int lanes = static_cast<int>(sizeof(V) / sizeof(V{}[0]));
 
 template <class V> struct ScalarOf;
-template <> struct ScalarOf<Vec<float>> { using type = float; };
-template <> struct ScalarOf<Vec<double>> { using type = double; };
+template <> struct ScalarOf<Vec<float>> {
+    using type = float;
+};
+template <> struct ScalarOf<Vec<double>> {
+    using type = double;
+};
 template <class V> using Scalar = typename ScalarOf<V>::type;
 template <class V> using Bits = BitsOf<Scalar<V>>;
 
@@ -78,7 +82,8 @@ template <class V> inline Bits<V> bits_of(V a) { return reinterpret_cast<Bits<V>
 template <class V> inline V from_bits(Bits<V> a) { return reinterpret_cast<V>(a); }
 
 template <class V> inline V abs(V a) {
-    return from_bits<V>(bits_of(a) & (Bits<V>{} + static_cast<decltype(Bits<V>{}[0] + 0)>(sizeof(V{}[0]) == 4 ? 0x7fffffffLL : 0x7fffffffffffffffLL)));
+    return from_bits<V>(bits_of(a) & (Bits<V>{} + static_cast<decltype(Bits<V>{}[0] + 0)>(
+                                                      sizeof(V{}[0]) == 4 ? 0x7fffffffLL : 0x7fffffffffffffffLL)));
 }
 
 // -1, 0 or 1 with the sign of a

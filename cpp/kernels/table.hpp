@@ -52,9 +52,9 @@ template <class T> struct WeightGradient {
 template <class T> struct LossRows {
     const T* output; // (rows, columns)
     Index output_stride;
-    T* delta;                   // the gradient times row_scale[row], or null: the value alone
+    T* delta; // the gradient times row_scale[row], or null: the value alone
     Index delta_stride;
-    const T* target;            // (rows, columns), or null where there are labels
+    const T* target; // (rows, columns), or null where there are labels
     Index target_stride;
     const std::int32_t* labels; // class indices, or null
     const T* row_scale;         // one for each row
@@ -84,7 +84,8 @@ template <class T> struct OptimizerKernel {
     const char* const* slot_names;
     bool (*uses_slot)(int slot, const double* hyperparameters);
     double (*start)(int slot, const double* hyperparameters); // what the slot holds before the first step
-    void (*prepare)(const double* hyperparameters, double* carry, T* constants); // once a step; carry is zero before the first
+    void (*prepare)(const double* hyperparameters, double* carry,
+                    T* constants); // once a step; carry is zero before the first
     void (*update)(T* weight, const T* gradient, T* const* state, Index count, const T* constants);
 };
 
@@ -113,11 +114,13 @@ template <class T> struct Kernels {
     void (*column_sums)(const T* delta, Index delta_stride, Index batch, T* sums, Index first_panel, Index last_panel);
     void (*transpose)(const Transpose<T>&);
     // Rows of a row-major matrix, picked by `order` (null: one after the other from first), into rows 0 … of panels.
-    void (*gather)(const T* matrix, Index columns, const std::int64_t* order, Index count, T* panels, Index stride, Index first_row);
+    void (*gather)(const T* matrix, Index columns, const std::int64_t* order, Index count, T* panels, Index stride,
+                   Index first_row);
     void (*scatter)(const T* panels, Index stride, Index first_row, Index count, Index columns, T* matrix);
     void (*softmax)(T* values, Index stride, Index columns, Index first_row, Index last_row);
     // delta = softmax'(z)ᵀ delta, from the output
-    void (*softmax_slope)(const T* output, Index output_stride, T* delta, Index delta_stride, Index columns, Index first_row, Index last_row);
+    void (*softmax_slope)(const T* output, Index output_stride, T* delta, Index delta_stride, Index columns,
+                          Index first_row, Index last_row);
     void (*add_penalty)(const T* weight, T* gradient, Index count, T l1, T l2);
     void (*penalty_sums)(const T* weight, Index count, double* absolute, double* squared);
     double (*sum_of_squares)(const T* values, Index count);

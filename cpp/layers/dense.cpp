@@ -6,10 +6,10 @@
 
 namespace deltarule {
 
-template <class T>
-Dense<T>::Dense(const Kernels<T>& kernels, Index inputs, Index units, bool use_bias, const ActivationKernel<T>& activation)
-    : Layer<T>(inputs, units), kernels_(kernels), activation_(activation), use_bias_(use_bias), is_identity_(std::string_view(activation.name) == "identity"),
-      is_softmax_(activation.value == nullptr) {}
+template <class T> Dense<T>::Dense(const Kernels<T>& kernels, Index inputs, Index units, bool use_bias,
+                                   const ActivationKernel<T>& activation)
+    : Layer<T>(inputs, units), kernels_(kernels), activation_(activation), use_bias_(use_bias),
+      is_identity_(std::string_view(activation.name) == "identity"), is_softmax_(activation.value == nullptr) {}
 
 template <class T> std::vector<TensorShape> Dense<T>::tensors() const {
     std::vector<TensorShape> shapes{{"weight", this->inputs(), this->outputs(), false, true}};
@@ -39,9 +39,11 @@ template <class T> Slope<T> Dense<T>::slope(const LayerMemory<T>& memory) const 
     return {activation_.slope, activation_.keeps_input ? memory.saved : memory.output.data};
 }
 
-template <class T> void Dense<T>::output_slope(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const {
+template <class T>
+void Dense<T>::output_slope(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const {
     if (is_softmax_)
-        return kernels_.softmax_slope(memory.output.data, memory.output.rows, memory.delta.data, memory.delta.rows, this->outputs(), batch_first, batch_last);
+        return kernels_.softmax_slope(memory.output.data, memory.output.rows, memory.delta.data, memory.delta.rows,
+                                      this->outputs(), batch_first, batch_last);
     const Slope<T> own = slope(memory);
     if (!own.epilogue) return;
     for (Index panel = 0; panel < memory.delta.panels(); ++panel) {
@@ -51,7 +53,8 @@ template <class T> void Dense<T>::output_slope(const LayerMemory<T>& memory, Ind
 }
 
 // dL/dx = δ Wᵀ
-template <class T> void Dense<T>::backward_input(const LayerMemory<T>& memory, Index batch_first, Index batch_last, const Slope<T>& below) const {
+template <class T> void Dense<T>::backward_input(const LayerMemory<T>& memory, Index batch_first, Index batch_last,
+                                                 const Slope<T>& below) const {
     kernels_.multiply({.input = memory.delta.data,
                        .input_stride = memory.delta.rows,
                        .weight = memory.transposed.data,
@@ -75,8 +78,10 @@ template <class T> std::vector<Tile> Dense<T>::tiles(Index batch) const {
     std::vector<Tile> tiles;
     for (Index panel = 0; panel < panels; panel += panel_step)
         for (Index row = 0; row < this->inputs(); row += row_step) {
-            Tile tile{{row, std::min(row + row_step, this->inputs())}, {panel, std::min(panel + panel_step, panels)}, {}};
-            for (Index p = tile.panels.first; p < tile.panels.last; ++p) tile.stretches.push_back({0, p * this->inputs() + row, tile.rows.size()});
+            Tile tile{
+                {row, std::min(row + row_step, this->inputs())}, {panel, std::min(panel + panel_step, panels)}, {}};
+            for (Index p = tile.panels.first; p < tile.panels.last; ++p)
+                tile.stretches.push_back({0, p * this->inputs() + row, tile.rows.size()});
             if (use_bias_ && row == 0) tile.stretches.push_back({1, panel, tile.panels.size()});
             tiles.push_back(std::move(tile));
         }
@@ -97,7 +102,8 @@ template <class T> void Dense<T>::backward_weights(const LayerMemory<T>& memory,
                               .first_panel = tile.panels.first,
                               .last_panel = tile.panels.last});
     if (use_bias_ && tile.rows.first == 0)
-        kernels_.column_sums(memory.delta.data, memory.delta.rows, batch, memory.gradients[1].data, tile.panels.first, tile.panels.last);
+        kernels_.column_sums(memory.delta.data, memory.delta.rows, batch, memory.gradients[1].data, tile.panels.first,
+                             tile.panels.last);
 }
 
 template <class T> void Dense<T>::refresh(const LayerMemory<T>& memory, const Tile& tile) const {

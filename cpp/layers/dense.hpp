@@ -15,7 +15,8 @@ template <class T> class Dense final : public Layer<T> {
     void forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const override;
     Slope<T> slope(const LayerMemory<T>& memory) const override;
     void output_slope(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const override;
-    void backward_input(const LayerMemory<T>& memory, Index batch_first, Index batch_last, const Slope<T>& below) const override;
+    void backward_input(const LayerMemory<T>& memory, Index batch_first, Index batch_last,
+                        const Slope<T>& below) const override;
     std::vector<Tile> tiles(Index batch) const override;
     void backward_weights(const LayerMemory<T>& memory, Index batch, const Tile& tile) const override;
     void refresh(const LayerMemory<T>& memory, const Tile& tile) const override;

@@ -18,8 +18,8 @@ namespace deltarule {
 struct TensorShape {
     std::string name;
     Index rows, columns;
-    bool is_vector;  // (columns,), not (1, columns)
-    bool penalized;  // l1 and l2 act on it
+    bool is_vector; // (columns,), not (1, columns)
+    bool penalized; // l1 and l2 act on it
 };
 
 // A part of a layer's tensors: what one thread differentiates and updates at a time. Tiles depend on the shapes alone,
@@ -34,11 +34,11 @@ struct Tile {
 
 template <class T> struct LayerMemory {
     PanelView<T> input, output;
-    T* saved = nullptr;            // beside the output, where the activation keeps its input
-    PanelView<T> delta;            // dL/dz, of the output's shape
-    PanelView<T> input_gradient;   // dL/d(input), or the delta of the layer below; data is null where nobody needs it
+    T* saved = nullptr;          // beside the output, where the activation keeps its input
+    PanelView<T> delta;          // dL/dz, of the output's shape
+    PanelView<T> input_gradient; // dL/d(input), or the delta of the layer below; data is null where nobody needs it
     std::vector<PanelView<T>> tensors, gradients; // in the order of Layer::tensors
-    PanelView<T> transposed;       // of the weight, where backward_input needs it
+    PanelView<T> transposed;                      // of the weight, where backward_input needs it
 };
 
 // Multiplies dL/d(output) by the slope: values *= f'(saved). Null where there is nothing to do.
@@ -62,7 +62,8 @@ template <class T> class Layer {
     virtual Slope<T> slope(const LayerMemory<T>& memory) const = 0;
     // dL/d(output) -> delta, in place, for the layer at the end, where nobody above could do it
     virtual void output_slope(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const = 0;
-    virtual void backward_input(const LayerMemory<T>& memory, Index batch_first, Index batch_last, const Slope<T>& below) const = 0;
+    virtual void backward_input(const LayerMemory<T>& memory, Index batch_first, Index batch_last,
+                                const Slope<T>& below) const = 0;
     virtual std::vector<Tile> tiles(Index batch) const = 0;
     virtual void backward_weights(const LayerMemory<T>& memory, Index batch, const Tile& tile) const = 0;
     // After the tensors have changed: what is kept in step with them, such as the transposed weight.

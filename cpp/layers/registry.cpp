@@ -9,9 +9,11 @@ namespace deltarule {
 
 namespace {
 
-template <class T> std::unique_ptr<Layer<T>> make_dense(const Kernels<T>& kernels, const LayerSpec& spec, Index inputs) {
+template <class T>
+std::unique_ptr<Layer<T>> make_dense(const Kernels<T>& kernels, const LayerSpec& spec, Index inputs) {
     require(spec.units >= 1, "Dense(units=", spec.units, "): units must be at least 1");
-    return std::make_unique<Dense<T>>(kernels, inputs, spec.units, spec.use_bias, find_activation(kernels, spec.activation));
+    return std::make_unique<Dense<T>>(kernels, inputs, spec.units, spec.use_bias,
+                                      find_activation(kernels, spec.activation));
 }
 
 template <class T> struct Row {
@@ -30,10 +32,12 @@ std::vector<std::string> layer_names() {
     return names;
 }
 
-template <class T> std::unique_ptr<Layer<T>> make_layer(const Kernels<T>& kernels, const LayerSpec& spec, Index inputs) {
+template <class T>
+std::unique_ptr<Layer<T>> make_layer(const Kernels<T>& kernels, const LayerSpec& spec, Index inputs) {
     for (const auto& row : rows<T>)
         if (spec.type == row.name) return row.make(kernels, spec, inputs);
-    require(false, "there is no layer of type \"", spec.type, "\": was the file written by a newer version of deltarule?");
+    require(false, "there is no layer of type \"", spec.type,
+            "\": was the file written by a newer version of deltarule?");
     std::abort(); // not reached
 }
 

@@ -47,7 +47,8 @@ void orthogonal(Matrix w, double, Random& random) {
         }
     }
     for (Index row = 0; row < w.rows; ++row)
-        for (Index column = 0; column < w.columns; ++column) w.row(row)[column] = by_rows ? basis[row * length + column] : basis[column * length + row];
+        for (Index column = 0; column < w.columns; ++column)
+            w.row(row)[column] = by_rows ? basis[row * length + column] : basis[column * length + row];
 }
 
 void zeros(Matrix w, double, Random&) {
@@ -98,10 +99,13 @@ template <class T> void initialize(const Model<T>& model, std::uint64_t seed, T*
     for (std::size_t i = 0; i < model.tensors().size(); ++i) {
         const Tensor& tensor = model.tensors()[i];
         const LayerSpec& layer = model.spec().layers[static_cast<std::size_t>(tensor.layer)];
-        const Row& row = find(tensor.shape.is_vector ? "zeros" : layer.init == "auto" ? automatic(layer.activation) : layer.init);
+        const Row& row = find(tensor.shape.is_vector ? "zeros"
+                              : layer.init == "auto" ? automatic(layer.activation)
+                                                     : layer.init);
         const Buffer<double> drawn(multiply(tensor.shape.rows, tensor.shape.columns));
         Random random(seed, Stream::initialize, i);
-        row.fill({drawn.data(), tensor.shape.rows, tensor.shape.columns}, row.size(static_cast<double>(tensor.shape.rows), static_cast<double>(tensor.shape.columns)), random);
+        row.fill({drawn.data(), tensor.shape.rows, tensor.shape.columns},
+                 row.size(static_cast<double>(tensor.shape.rows), static_cast<double>(tensor.shape.columns)), random);
         const PanelView<T> target = model.view(tensor, parameters);
         for (Index r = 0; r < target.rows; ++r)
             for (Index c = 0; c < target.columns; ++c) target.at(r, c) = static_cast<T>(drawn[r * target.columns + c]);

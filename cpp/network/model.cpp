@@ -6,7 +6,8 @@
 
 namespace deltarule {
 
-template <class T> Model<T>::Model(Spec spec, const KernelTable& table) : spec_(std::move(spec)), kernels_(kernels_of<T>(table)) {
+template <class T> Model<T>::Model(Spec spec, const KernelTable& table)
+    : spec_(std::move(spec)), kernels_(kernels_of<T>(table)) {
     require(!spec_.layers.empty(), "a network needs at least one layer");
     require(spec_.inputs >= 1, "a network needs at least one input, got ", spec_.inputs);
     Index inputs = spec_.inputs;
@@ -16,20 +17,23 @@ template <class T> Model<T>::Model(Spec spec, const KernelTable& table) : spec_(
         for (TensorShape& shape : layers_.back()->tensors()) {
             const Index panels = (shape.columns - 1) / panel_width<T> + 1;
             const Index size = multiply(multiply(panels, shape.rows), panel_width<T>);
-            multiply(size, static_cast<Index>(sizeof(T)) * 1024); // refuses what could never be addressed, gradients and optimizer included
+            multiply(size, static_cast<Index>(sizeof(T)) *
+                               1024); // refuses what could never be addressed, gradients and optimizer included
             tensors_.push_back({of.name + "." + shape.name, static_cast<Index>(i), shape, size_, size});
             size_ += size;
             multiply(size_, static_cast<Index>(sizeof(T)) * 1024);
         }
         inputs = layers_.back()->outputs();
         require(i + 1 == spec_.layers.size() || find_activation(kernels_, of.activation).value, "layer ", of.name,
-                ": softmax is for the last layer only; use relu, tanh or another elementwise activation inside the network");
+                ": softmax is for the last layer only; use relu, tanh or another elementwise activation inside the "
+                "network");
     }
 }
 
 template <class T> double Model<T>::operations_per_sample() const {
     double sum = 0;
-    for (const auto& layer : layers_) sum += static_cast<double>(layer->inputs()) * static_cast<double>(layer->outputs());
+    for (const auto& layer : layers_)
+        sum += static_cast<double>(layer->inputs()) * static_cast<double>(layer->outputs());
     return sum;
 }
 
@@ -44,7 +48,8 @@ template <class T> void Model<T>::read(const Tensor& tensor, const T* flat, T* m
 }
 
 template <class T> void Model<T>::write(const Tensor& tensor, T* flat, const T* matrix) const {
-    kernels_.gather(matrix, tensor.shape.columns, nullptr, tensor.shape.rows, flat + tensor.offset, tensor.shape.rows, 0);
+    kernels_.gather(matrix, tensor.shape.columns, nullptr, tensor.shape.rows, flat + tensor.offset, tensor.shape.rows,
+                    0);
 }
 
 template class Model<float>;

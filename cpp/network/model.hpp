@@ -36,8 +36,10 @@ template <class T> class Model {
     // The last layer with another activation: a loss that works on logits, probabilities from a network of logits.
     std::unique_ptr<Layer<T>> last_layer_with(const std::string& activation) const;
 
-    PanelView<T> view(const Tensor& tensor, T* flat) const { return {flat + tensor.offset, tensor.shape.rows, tensor.shape.columns}; }
-    void read(const Tensor& tensor, const T* flat, T* matrix) const;        // panels to row-major
+    PanelView<T> view(const Tensor& tensor, T* flat) const {
+        return {flat + tensor.offset, tensor.shape.rows, tensor.shape.columns};
+    }
+    void read(const Tensor& tensor, const T* flat, T* matrix) const;  // panels to row-major
     void write(const Tensor& tensor, T* flat, const T* matrix) const; // and back
 
   private:

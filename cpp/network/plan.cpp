@@ -35,7 +35,8 @@ template <class T> class Layout {
 } // namespace
 
 template <class T>
-Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose, const std::string& output_activation) : model_(model), batch_size_(batch_size) {
+Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose, const std::string& output_activation)
+    : model_(model), batch_size_(batch_size) {
     const bool training = purpose != Purpose::inference;
     for (const auto& layer : model.layers()) layers_.push_back(layer.get());
     if (!output_activation.empty()) {
@@ -81,7 +82,8 @@ Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose, const st
             PlanTile<T> planned{static_cast<Index>(i), std::move(tile), {}, 0};
             for (const auto& stretch : planned.tile.stretches) {
                 const Tensor& tensor = tensors[i][static_cast<std::size_t>(stretch.tensor)];
-                planned.stretches.push_back({tensor.offset + stretch.first * panel_width<T>, stretch.size * panel_width<T>, tensor.shape.penalized});
+                planned.stretches.push_back({tensor.offset + stretch.first * panel_width<T>,
+                                             stretch.size * panel_width<T>, tensor.shape.penalized});
                 planned.cost += static_cast<double>(stretch.size);
             }
             tiles_.push_back(std::move(planned));
@@ -135,7 +137,9 @@ template <class T> void Plan<T>::forward(Index first, Index last) const {
 template <class T> void Plan<T>::backward(Index first, Index last) const {
     layers_.back()->output_slope(memory_.back(), first, last);
     for (std::size_t i = layers_.size(); i-- > 0;)
-        if (memory_[i].input_gradient.data) layers_[i]->backward_input(memory_[i], first, last, i > 0 ? layers_[i - 1]->slope(memory_[i - 1]) : Slope<T>{});
+        if (memory_[i].input_gradient.data)
+            layers_[i]->backward_input(memory_[i], first, last,
+                                       i > 0 ? layers_[i - 1]->slope(memory_[i - 1]) : Slope<T>{});
 }
 
 template <class T> void Plan<T>::gradient(const PlanTile<T>& tile, Index batch) const {

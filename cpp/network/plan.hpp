@@ -34,14 +34,16 @@ template <class T> class Plan {
     // output_activation replaces that of the last layer, unless it is empty
     Plan(const Model<T>& model, Index batch_size, Purpose purpose, const std::string& output_activation = {});
 
-    void bind(T* parameters); // the flat array to work with from now on
+    void bind(T* parameters);                                       // the flat array to work with from now on
     void bind_gradients(T* gradients) { set_gradients(gradients); } // another home for the gradients than the workspace
 
     const Model<T>& model() const { return model_; }
     Index batch_size() const { return batch_size_; }
     PanelView<T> input() const { return memory_.front().input; }
     PanelView<T> output() const { return memory_.back().output; }
-    PanelView<T> output_gradient() const { return memory_.back().delta; } // dL/d(output) goes in here; backward turns it into delta
+    PanelView<T> output_gradient() const {
+        return memory_.back().delta;
+    } // dL/d(output) goes in here; backward turns it into delta
     PanelView<T> input_gradient() const { return memory_.front().input_gradient; }
     T* parameters() const { return parameters_; }
     T* gradients() const { return gradients_; }

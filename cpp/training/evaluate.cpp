@@ -4,14 +4,16 @@
 
 namespace deltarule {
 
-template <class T>
-bool predict(const Model<T>& model, T* parameters, MatrixView<const T> inputs, const std::string& output_activation, MatrixView<T> outputs, int threads, Monitor& monitor) {
+template <class T> bool predict(const Model<T>& model, T* parameters, MatrixView<const T> inputs,
+                                const std::string& output_activation, MatrixView<T> outputs, int threads,
+                                Monitor& monitor) {
     const Index block_rows = rows_at_a_time(model.operations_per_sample(), 256);
     const Index blocks = (inputs.rows + block_rows - 1) / block_rows;
     const int team = static_cast<int>(std::min<Index>(threads, std::max<Index>(blocks, 1)));
     std::vector<std::unique_ptr<Plan<T>>> plans;
     for (int i = 0; i < team; ++i) {
-        plans.push_back(std::make_unique<Plan<T>>(model, std::min(block_rows, std::max<Index>(inputs.rows, 1)), Purpose::inference, output_activation));
+        plans.push_back(std::make_unique<Plan<T>>(model, std::min(block_rows, std::max<Index>(inputs.rows, 1)),
+                                                  Purpose::inference, output_activation));
         plans.back()->bind(parameters);
     }
     run_team(team, [&](int thread, Barrier&) {
@@ -30,14 +32,16 @@ bool predict(const Model<T>& model, T* parameters, MatrixView<const T> inputs, c
     return !monitor.should_stop();
 }
 
-template <class T>
-Evaluation<T>::Evaluation(const Model<T>& model, T* parameters, const Loss<T>& loss, const Samples<T>& samples, int threads)
+template <class T> Evaluation<T>::Evaluation(const Model<T>& model, T* parameters, const Loss<T>& loss,
+                                             const Samples<T>& samples, int threads)
     : model_(model), parameters_(parameters), loss_(loss), samples_(samples) {
     // A function of the user's sees all samples at once: its mean over parts would not be its value.
-    const Index rows = loss.kernel ? std::min(rows_at_a_time(model.operations_per_sample(), 256), samples.size()) : samples.size();
+    const Index rows =
+        loss.kernel ? std::min(rows_at_a_time(model.operations_per_sample(), 256), samples.size()) : samples.size();
     const Index blocks = (samples.size() + rows - 1) / rows;
     for (Index i = 0; i < (loss.kernel ? std::min<Index>(threads, blocks) : 1); ++i) {
-        Worker worker{std::make_unique<Plan<T>>(model, rows, Purpose::inference, output_activation(model, loss)), nullptr};
+        Worker worker{std::make_unique<Plan<T>>(model, rows, Purpose::inference, output_activation(model, loss)),
+                      nullptr};
         worker.plan->bind(parameters);
         worker.batch_loss = std::make_unique<BatchLoss<T>>(loss_, *worker.plan, false);
         workers_.push_back(std::move(worker));
@@ -50,7 +54,8 @@ template <class T> void Evaluation<T>::run(int thread, int threads, Monitor& mon
     if (thread >= static_cast<int>(workers_.size())) return;
     const Worker& worker = workers_[static_cast<std::size_t>(thread)];
     const Index rows = worker.plan->batch_size();
-    const Range mine = share(static_cast<Index>(block_sum_.size()), thread, std::min(threads, static_cast<int>(workers_.size())));
+    const Range mine =
+        share(static_cast<Index>(block_sum_.size()), thread, std::min(threads, static_cast<int>(workers_.size())));
     for (Index block = mine.first; block < mine.last && !monitor.should_stop(); ++block) {
         const Batch batch{nullptr, block * rows, std::min(rows, samples_.size() - block * rows)};
         const double weight = worker.batch_loss->total_weight(samples_, batch);
@@ -90,8 +95,10 @@ template <class T> double Evaluation<T>::value() const {
     return value;
 }
 
-template bool predict(const Model<float>&, float*, MatrixView<const float>, const std::string&, MatrixView<float>, int, Monitor&);
-template bool predict(const Model<double>&, double*, MatrixView<const double>, const std::string&, MatrixView<double>, int, Monitor&);
+template bool predict(const Model<float>&, float*, MatrixView<const float>, const std::string&, MatrixView<float>, int,
+                      Monitor&);
+template bool predict(const Model<double>&, double*, MatrixView<const double>, const std::string&, MatrixView<double>,
+                      int, Monitor&);
 template class Evaluation<float>;
 template class Evaluation<double>;
 

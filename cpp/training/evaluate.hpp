@@ -12,8 +12,9 @@
 namespace deltarule {
 
 // Writes the outputs of all samples, row-major. false: interrupted, the outputs are incomplete.
-template <class T>
-bool predict(const Model<T>& model, T* parameters, MatrixView<const T> inputs, const std::string& output_activation, MatrixView<T> outputs, int threads, Monitor& monitor);
+template <class T> bool predict(const Model<T>& model, T* parameters, MatrixView<const T> inputs,
+                                const std::string& output_activation, MatrixView<T> outputs, int threads,
+                                Monitor& monitor);
 
 // The mean loss over samples, penalties included, kept ready to be asked again and again (validation after each epoch).
 template <class T> class Evaluation {

@@ -22,10 +22,10 @@ template <class T> std::string output_activation(const Model<T>& model, const Lo
     return from_logits && written == link ? "identity" : std::string();
 }
 
-template <class T>
-BatchLoss<T>::BatchLoss(const Loss<T>& loss, const Plan<T>& plan, bool wants_gradient)
-    : loss_(loss), plan_(plan), wants_gradient_(wants_gradient), target_(plan.output().size()), scale_(plan.batch_size()), weight_(plan.batch_size()),
-      row_value_(plan.batch_size()), row_major_(loss.kernel ? 0 : 2 * plan.batch_size() * plan.output().columns),
+template <class T> BatchLoss<T>::BatchLoss(const Loss<T>& loss, const Plan<T>& plan, bool wants_gradient)
+    : loss_(loss), plan_(plan), wants_gradient_(wants_gradient), target_(plan.output().size()),
+      scale_(plan.batch_size()), weight_(plan.batch_size()), row_value_(plan.batch_size()),
+      row_major_(loss.kernel ? 0 : 2 * plan.batch_size() * plan.output().columns),
       labels_(loss.kernel && loss.kernel->takes_labels ? plan.batch_size() : 0) {}
 
 template <class T> double BatchLoss<T>::total_weight(const Samples<T>& samples, const Batch& batch) const {
@@ -35,11 +35,12 @@ template <class T> double BatchLoss<T>::total_weight(const Samples<T>& samples, 
     return sum;
 }
 
-template <class T> void BatchLoss<T>::gather(const Samples<T>& samples, const Batch& batch, double total_weight, Index first, Index last) const {
+template <class T> void BatchLoss<T>::gather(const Samples<T>& samples, const Batch& batch, double total_weight,
+                                             Index first, Index last) const {
     const Kernels<T>& kernels = plan_.model().kernels();
     const auto rows_of = [&](MatrixView<const T> matrix, PanelView<T> panels) {
-        kernels.gather(batch.order ? matrix.data : matrix.row(batch.first + first), matrix.columns, batch.order ? batch.order + first : nullptr, last - first, panels.data,
-                       panels.rows, first);
+        kernels.gather(batch.order ? matrix.data : matrix.row(batch.first + first), matrix.columns,
+                       batch.order ? batch.order + first : nullptr, last - first, panels.data, panels.rows, first);
     };
     rows_of(samples.inputs, plan_.input());
     if (!loss_.kernel) return;
@@ -79,14 +80,17 @@ template <class T> double BatchLoss<T>::custom(const Batch& batch) const {
     const MatrixView<T> gradient{row_major_.data() + plan_.batch_size() * output.columns, batch.count, output.columns};
     kernels.scatter(output.data, output.rows, 0, batch.count, output.columns, values.data);
     const double value = loss_.custom(values, batch, gradient);
-    if (wants_gradient_) kernels.gather(gradient.data, output.columns, nullptr, batch.count, plan_.output_gradient().data, output.rows, 0);
+    if (wants_gradient_)
+        kernels.gather(gradient.data, output.columns, nullptr, batch.count, plan_.output_gradient().data, output.rows,
+                       0);
     return value;
 }
 
 // Four sums side by side: a single one would wait for itself at every row.
 template <class T> double BatchLoss<T>::value(Index count, bool weighted, double total_weight) const {
     double sums[4]{};
-    for (Index row = 0; row < count; ++row) sums[row % 4] += static_cast<double>(row_value_[row]) * (weighted ? static_cast<double>(weight_[row]) : 1.0);
+    for (Index row = 0; row < count; ++row)
+        sums[row % 4] += static_cast<double>(row_value_[row]) * (weighted ? static_cast<double>(weight_[row]) : 1.0);
     const double sum = (sums[0] + sums[2]) + (sums[1] + sums[3]);
     return total_weight > 0 ? sum / total_weight : 0;
 }

@@ -35,7 +35,7 @@ template <class T> class BatchLoss {
     // Inputs and targets of the rows first … last-1 into the panels; total_weight is that of the whole batch.
     void gather(const Samples<T>& samples, const Batch& batch, double total_weight, Index first, Index last) const;
     void rows(const Samples<T>& samples, Index first, Index last) const; // after the plan's forward
-    double custom(const Batch& batch) const;   // the same for a function of the user's, all rows at once
+    double custom(const Batch& batch) const; // the same for a function of the user's, all rows at once
     double value(Index count, bool weighted, double total_weight) const; // the weighted mean over the batch
 
   private:

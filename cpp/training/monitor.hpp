@@ -20,7 +20,8 @@ inline Index rows_at_a_time(double operations_per_sample, Index most) {
 
 class Monitor {
   public:
-    explicit Monitor(std::function<bool()> interrupted) : interrupted_(std::move(interrupted)), last_(std::chrono::steady_clock::now()) {}
+    explicit Monitor(std::function<bool()> interrupted)
+        : interrupted_(std::move(interrupted)), last_(std::chrono::steady_clock::now()) {}
 
     // work: multiply-adds since the last call; the clock is read once in a while only. Called by the fit's own thread.
     void poll(double work) {

@@ -14,10 +14,10 @@ template <class T> const OptimizerKernel<T>& find_optimizer(const Kernels<T>& ke
     std::abort(); // not reached
 }
 
-template <class T>
-Optimizer<T>::Optimizer(const OptimizerKernel<T>& kernel, std::vector<double> hyperparameters) : kernel_(kernel), hyperparameters_(std::move(hyperparameters)) {
-    require(static_cast<int>(hyperparameters_.size()) == kernel.hyperparameter_count, kernel.name, " takes ", kernel.hyperparameter_count, " hyperparameters, got ",
-            hyperparameters_.size());
+template <class T> Optimizer<T>::Optimizer(const OptimizerKernel<T>& kernel, std::vector<double> hyperparameters)
+    : kernel_(kernel), hyperparameters_(std::move(hyperparameters)) {
+    require(static_cast<int>(hyperparameters_.size()) == kernel.hyperparameter_count, kernel.name, " takes ",
+            kernel.hyperparameter_count, " hyperparameters, got ", hyperparameters_.size());
 }
 
 template <class T> int Optimizer<T>::slots_in_use() const {

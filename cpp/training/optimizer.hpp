@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/table.hpp"
 #include "base/view.hpp"
+#include "kernels/table.hpp"
 
 namespace deltarule {
 

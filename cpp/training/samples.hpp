@@ -10,9 +10,9 @@ namespace deltarule {
 
 template <class T> struct Samples {
     MatrixView<const T> inputs;
-    MatrixView<const T> targets;           // or no data, where there are labels
-    const std::int32_t* labels = nullptr;  // one class index for each sample
-    const T* weights = nullptr;            // one for each sample; null: all 1
+    MatrixView<const T> targets;          // or no data, where there are labels
+    const std::int32_t* labels = nullptr; // one class index for each sample
+    const T* weights = nullptr;           // one for each sample; null: all 1
     Index size() const { return inputs.rows; }
 };
 

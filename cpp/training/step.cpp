@@ -11,17 +11,22 @@ namespace {
 constexpr double long_step = 2e9;
 } // namespace
 
-template <class T>
-Step<T>::Step(Plan<T>& plan, const BatchLoss<T>& batch_loss, const Loss<T>& loss, Optimizer<T>* optimizer, const Clipping& clipping, Monitor& monitor)
+template <class T> Step<T>::Step(Plan<T>& plan, const BatchLoss<T>& batch_loss, const Loss<T>& loss,
+                                 Optimizer<T>* optimizer, const Clipping& clipping, Monitor& monitor)
     : plan_(plan), batch_loss_(batch_loss), loss_(loss), optimizer_(optimizer), clipping_(clipping), monitor_(monitor),
-      work_per_sample_(plan.model().operations_per_sample()), block_rows_(rows_at_a_time(2 * work_per_sample_, 128)), tile_penalty_(plan.tiles().size()), tile_squares_(plan.tiles().size()) {
-    for (const LayerSpec& layer : plan.model().spec().layers) has_penalty_ = has_penalty_ || layer.l1 > 0 || layer.l2 > 0;
+      work_per_sample_(plan.model().operations_per_sample()), block_rows_(rows_at_a_time(2 * work_per_sample_, 128)),
+      tile_penalty_(plan.tiles().size()), tile_squares_(plan.tiles().size()) {
+    for (const LayerSpec& layer : plan.model().spec().layers)
+        has_penalty_ = has_penalty_ || layer.l1 > 0 || layer.l2 > 0;
 }
 
-template <class T> Outcome Step<T>::run(int thread, int threads, Barrier& barrier, const Samples<T>& samples, const Batch& batch) {
+template <class T>
+Outcome Step<T>::run(int thread, int threads, Barrier& barrier, const Samples<T>& samples, const Batch& batch) {
     const double total_weight = batch_loss_.total_weight(samples, batch);
-    const Range tiles = threads == 1 ? Range{0, static_cast<Index>(plan_.tiles().size())} : plan_.tiles_of(thread, threads);
-    const bool separate = !optimizer_ || clipping_.norm > 0 || clipping_.value > 0 || work_per_sample_ * static_cast<double>(batch.count) > long_step;
+    const Range tiles =
+        threads == 1 ? Range{0, static_cast<Index>(plan_.tiles().size())} : plan_.tiles_of(thread, threads);
+    const bool separate = !optimizer_ || clipping_.norm > 0 || clipping_.value > 0 ||
+                          work_per_sample_ * static_cast<double>(batch.count) > long_step;
 
     forward_and_backward(thread, share(batch.count, thread, threads), barrier, samples, batch, total_weight);
     if (thread == 0) {
@@ -36,7 +41,8 @@ template <class T> Outcome Step<T>::run(int thread, int threads, Barrier& barrie
     };
     if (failed_) return give_up(Outcome::failed);
     if (stop_early_) return give_up(Outcome::interrupted);
-    double value = loss_.kernel ? batch_loss_.value(batch.count, samples.weights != nullptr, total_weight) : custom_value_;
+    double value =
+        loss_.kernel ? batch_loss_.value(batch.count, samples.weights != nullptr, total_weight) : custom_value_;
     if (!std::isfinite(value)) {
         if (thread == 0) value_ = value;
         return give_up(Outcome::diverged);
@@ -59,8 +65,9 @@ template <class T> Outcome Step<T>::run(int thread, int threads, Barrier& barrie
     return Outcome::updated;
 }
 
-template <class T>
-void Step<T>::forward_and_backward(int thread, Range rows, Barrier& barrier, const Samples<T>& samples, const Batch& batch, double total_weight) {
+template <class T> void Step<T>::forward_and_backward(int thread, Range rows, Barrier& barrier,
+                                                      const Samples<T>& samples, const Batch& batch,
+                                                      double total_weight) {
     const auto in_blocks = [&](const auto& pass) {
         for (Index first = rows.first; first < rows.last && !monitor_.should_stop(); first += block_rows_) {
             const Index last = std::min(first + block_rows_, rows.last);
@@ -109,20 +116,23 @@ template <class T> void Step<T>::gradients(Range tiles, Index batch, int thread,
                 double absolute = 0, squared = 0;
                 kernels.penalty_sums(plan_.parameters() + stretch.offset, stretch.size, &absolute, &squared);
                 penalty += layer.l1 * absolute + 0.5 * layer.l2 * squared;
-                kernels.add_penalty(plan_.parameters() + stretch.offset, plan_.gradients() + stretch.offset, stretch.size, static_cast<T>(layer.l1),
-                                    static_cast<T>(layer.l2));
+                kernels.add_penalty(plan_.parameters() + stretch.offset, plan_.gradients() + stretch.offset,
+                                    stretch.size, static_cast<T>(layer.l1), static_cast<T>(layer.l2));
             }
             tile_penalty_[static_cast<std::size_t>(t)] = penalty;
         }
         if (clipping_.value > 0)
-            for (const auto& stretch : tile.stretches) kernels.clamp(plan_.gradients() + stretch.offset, stretch.size, static_cast<T>(clipping_.value));
+            for (const auto& stretch : tile.stretches)
+                kernels.clamp(plan_.gradients() + stretch.offset, stretch.size, static_cast<T>(clipping_.value));
         if (clipping_.norm > 0) {
             double squares = 0;
-            for (const auto& stretch : tile.stretches) squares += kernels.sum_of_squares(plan_.gradients() + stretch.offset, stretch.size);
+            for (const auto& stretch : tile.stretches)
+                squares += kernels.sum_of_squares(plan_.gradients() + stretch.offset, stretch.size);
             tile_squares_[static_cast<std::size_t>(t)] = squares;
         }
         if (update_too) {
-            for (const auto& stretch : tile.stretches) optimizer_->update(plan_.parameters(), plan_.gradients(), stretch.offset, stretch.size);
+            for (const auto& stretch : tile.stretches)
+                optimizer_->update(plan_.parameters(), plan_.gradients(), stretch.offset, stretch.size);
             plan_.refresh(tile);
         }
         poll(thread, tile.cost * static_cast<double>(batch));
@@ -139,7 +149,8 @@ template <class T> void Step<T>::clip_and_update(Range tiles) {
     for (Index t = tiles.first; t < tiles.last; ++t) {
         const PlanTile<T>& tile = plan_.tiles()[static_cast<std::size_t>(t)];
         for (const auto& stretch : tile.stretches) {
-            if (factor < 1) plan_.model().kernels().scale(plan_.gradients() + stretch.offset, stretch.size, static_cast<T>(factor));
+            if (factor < 1)
+                plan_.model().kernels().scale(plan_.gradients() + stretch.offset, stretch.size, static_cast<T>(factor));
             if (optimizer_) optimizer_->update(plan_.parameters(), plan_.gradients(), stretch.offset, stretch.size);
         }
         if (optimizer_) plan_.refresh(tile);

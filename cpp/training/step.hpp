@@ -24,23 +24,27 @@ struct Clipping {
 };
 
 // As torch clips: max_norm / (norm + 1e-6), never enlarging.
-inline double clip_factor(const Clipping& clipping, double norm) { return std::min(1.0, clipping.norm / (norm + 1e-6)); }
+inline double clip_factor(const Clipping& clipping, double norm) {
+    return std::min(1.0, clipping.norm / (norm + 1e-6));
+}
 
 enum class Outcome { updated, interrupted, diverged, failed };
 
 template <class T> class Step {
   public:
     // optimizer may be null: gradients only
-    Step(Plan<T>& plan, const BatchLoss<T>& batch_loss, const Loss<T>& loss, Optimizer<T>* optimizer, const Clipping& clipping, Monitor& monitor);
+    Step(Plan<T>& plan, const BatchLoss<T>& batch_loss, const Loss<T>& loss, Optimizer<T>* optimizer,
+         const Clipping& clipping, Monitor& monitor);
 
     // To be called by all threads alike. What follows is for thread 0, after it returned.
     Outcome run(int thread, int threads, Barrier& barrier, const Samples<T>& samples, const Batch& batch);
-    double loss() const { return value_; }           // with penalties, before the update
+    double loss() const { return value_; } // with penalties, before the update
     double total_weight() const { return total_weight_; }
     std::exception_ptr failure() const { return failure_; } // what the user's loss raised
 
   private:
-    void forward_and_backward(int thread, Range rows, Barrier& barrier, const Samples<T>& samples, const Batch& batch, double total_weight);
+    void forward_and_backward(int thread, Range rows, Barrier& barrier, const Samples<T>& samples, const Batch& batch,
+                              double total_weight);
     void gradients(Range tiles, Index batch, int thread, bool update_too);
     void clip_and_update(Range tiles);
     void poll(int thread, double work) const {

@@ -6,13 +6,14 @@
 
 namespace deltarule {
 
-template <class T>
-Stepper<T>::Stepper(const Model<T>& model, T* parameters, Optimizer<T>* optimizer, const Loss<T>& loss, const Clipping& clipping)
+template <class T> Stepper<T>::Stepper(const Model<T>& model, T* parameters, Optimizer<T>* optimizer,
+                                       const Loss<T>& loss, const Clipping& clipping)
     : model_(model), parameters_(parameters), optimizer_(optimizer), loss_(loss), clipping_(clipping) {}
 
 template <class T> Outcome Stepper<T>::step(const Samples<T>& samples, int threads, std::function<bool()> interrupted) {
     if (!plan_ || plan_->batch_size() < samples.size()) {
-        auto plan = std::make_unique<Plan<T>>(model_, samples.size(), Purpose::training, output_activation(model_, loss_));
+        auto plan =
+            std::make_unique<Plan<T>>(model_, samples.size(), Purpose::training, output_activation(model_, loss_));
         batch_loss_ = std::make_unique<BatchLoss<T>>(loss_, *plan, true);
         plan_ = std::move(plan);
         plan_->bind(parameters_);

@@ -10,7 +10,8 @@ namespace deltarule {
 
 template <class T> class Stepper {
   public:
-    Stepper(const Model<T>& model, T* parameters, Optimizer<T>* optimizer, const Loss<T>& loss, const Clipping& clipping);
+    Stepper(const Model<T>& model, T* parameters, Optimizer<T>* optimizer, const Loss<T>& loss,
+            const Clipping& clipping);
 
     // A batch of any size; the plan grows with the largest. Diverged, interrupted or failed: nothing was changed.
     Outcome step(const Samples<T>& samples, int threads, std::function<bool()> interrupted);

@@ -13,12 +13,17 @@ namespace {
 // What the threads of a fit share. Thread 0 writes between barriers, all read.
 template <class T> class Loop {
   public:
-    Loop(const Model<T>& model, T* parameters, Optimizer<T>& optimizer, const Loss<T>& loss, const Samples<T>& samples, const FitOptions<T>& options)
-        : model_(model), parameters_(parameters), optimizer_(optimizer), samples_(samples), options_(options), batch_size_(std::min(options.batch_size, samples.size())),
-          plan_(model, batch_size_, Purpose::training, output_activation(model, loss)), batch_loss_(loss, plan_, true), monitor_(options.interrupted),
-          step_(plan_, batch_loss_, loss, &optimizer, options.clipping, monitor_), order_(options.shuffle ? samples.size() : 0), last_finite_(model.size()) {
+    Loop(const Model<T>& model, T* parameters, Optimizer<T>& optimizer, const Loss<T>& loss, const Samples<T>& samples,
+         const FitOptions<T>& options)
+        : model_(model), parameters_(parameters), optimizer_(optimizer), samples_(samples), options_(options),
+          batch_size_(std::min(options.batch_size, samples.size())),
+          plan_(model, batch_size_, Purpose::training, output_activation(model, loss)), batch_loss_(loss, plan_, true),
+          monitor_(options.interrupted), step_(plan_, batch_loss_, loss, &optimizer, options.clipping, monitor_),
+          order_(options.shuffle ? samples.size() : 0), last_finite_(model.size()) {
         plan_.bind(parameters);
-        if (options.validation) validation_.emplace(model, parameters, options.validation_loss ? *options.validation_loss : loss, *options.validation, options.threads);
+        if (options.validation)
+            validation_.emplace(model, parameters, options.validation_loss ? *options.validation_loss : loss,
+                                *options.validation, options.threads);
         result_.history.reserve(static_cast<std::size_t>(std::min<Index>(options.epochs, 1 << 20)));
     }
 
@@ -46,7 +51,9 @@ template <class T> class Loop {
 
   private:
     void begin_epoch() {
-        if (options_.shuffle) shuffle(order_.view(), Random(options_.seed, Stream::shuffle, static_cast<std::uint64_t>(*options_.epochs_trained)));
+        if (options_.shuffle)
+            shuffle(order_.view(),
+                    Random(options_.seed, Stream::shuffle, static_cast<std::uint64_t>(*options_.epochs_trained)));
         std::memcpy(last_finite_.data(), parameters_, static_cast<std::size_t>(model_.size()) * sizeof(T));
         loss_sum_ = weight_sum_ = 0;
         step_in_epoch_ = 0;
@@ -54,7 +61,8 @@ template <class T> class Loop {
 
     Outcome steps(int thread, Barrier& barrier) {
         for (Index first = 0; first < samples_.size(); first += batch_size_) {
-            const Batch batch{options_.shuffle ? order_.data() + first : nullptr, first, std::min(batch_size_, samples_.size() - first)};
+            const Batch batch{options_.shuffle ? order_.data() + first : nullptr, first,
+                              std::min(batch_size_, samples_.size() - first)};
             const Outcome outcome = step_.run(thread, options_.threads, barrier, samples_, batch);
             if (outcome != Outcome::updated) return outcome;
             if (thread != 0) continue;
@@ -71,7 +79,8 @@ template <class T> class Loop {
             if (outcome == Outcome::interrupted || monitor_.should_stop()) return finish(FitEnd::interrupted);
             const bool finite = model_.kernels().all_finite(parameters_, model_.size());
             if (outcome == Outcome::diverged || !finite) return diverged(epoch, outcome == Outcome::diverged);
-            EpochLog log{weight_sum_ > 0 ? loss_sum_ / weight_sum_ : 0, 0, optimizer_.learning_rate(), seconds, validation_.has_value()};
+            EpochLog log{weight_sum_ > 0 ? loss_sum_ / weight_sum_ : 0, 0, optimizer_.learning_rate(), seconds,
+                         validation_.has_value()};
             if (validation_) {
                 if (validation_->failure()) std::rethrow_exception(validation_->failure());
                 log.validation_loss = validation_->value();
@@ -122,12 +131,14 @@ template <class T> class Loop {
 
 } // namespace
 
-template <class T>
-FitResult fit(const Model<T>& model, T* parameters, Optimizer<T>& optimizer, const Loss<T>& loss, const Samples<T>& samples, const FitOptions<T>& options) {
+template <class T> FitResult fit(const Model<T>& model, T* parameters, Optimizer<T>& optimizer, const Loss<T>& loss,
+                                 const Samples<T>& samples, const FitOptions<T>& options) {
     return Loop<T>(model, parameters, optimizer, loss, samples, options).run();
 }
 
-template FitResult fit(const Model<float>&, float*, Optimizer<float>&, const Loss<float>&, const Samples<float>&, const FitOptions<float>&);
-template FitResult fit(const Model<double>&, double*, Optimizer<double>&, const Loss<double>&, const Samples<double>&, const FitOptions<double>&);
+template FitResult fit(const Model<float>&, float*, Optimizer<float>&, const Loss<float>&, const Samples<float>&,
+                       const FitOptions<float>&);
+template FitResult fit(const Model<double>&, double*, Optimizer<double>&, const Loss<double>&, const Samples<double>&,
+                       const FitOptions<double>&);
 
 } // namespace deltarule

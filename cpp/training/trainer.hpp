@@ -18,16 +18,19 @@ struct EpochLog {
 
 template <class T> struct FitOptions {
     Index epochs = 1;
-    std::int64_t* epochs_trained = nullptr; // counts completed epochs, on from earlier fits: each has a shuffle of its own
+    std::int64_t* epochs_trained =
+        nullptr; // counts completed epochs, on from earlier fits: each has a shuffle of its own
     Index batch_size = 32;
     bool shuffle = true;
     std::uint64_t seed = 0;
     Clipping clipping;
     int threads = 1;
     std::optional<Samples<T>> validation;
-    const Loss<T>* validation_loss = nullptr; // null: the loss of the training; a function of the user's looks at other targets
-    std::function<bool()> interrupted;                      // asked every now and then; true: stop
-    std::function<bool(Index, const EpochLog&)> after_epoch; // true: stop; may be empty; what it throws ends the fit and comes through
+    const Loss<T>* validation_loss =
+        nullptr; // null: the loss of the training; a function of the user's looks at other targets
+    std::function<bool()> interrupted; // asked every now and then; true: stop
+    std::function<bool(Index, const EpochLog&)>
+        after_epoch; // true: stop; may be empty; what it throws ends the fit and comes through
 };
 
 enum class FitEnd { finished, stopped, interrupted, diverged };
@@ -35,13 +38,13 @@ enum class FitEnd { finished, stopped, interrupted, diverged };
 struct FitResult {
     FitEnd end = FitEnd::finished;
     Index epoch = 0, step = 0, layer = -1; // where it diverged
-    double loss = 0;                        // that it diverged with
-    std::vector<EpochLog> history;          // of the epochs that were completed
+    double loss = 0;                       // that it diverged with
+    std::vector<EpochLog> history;         // of the epochs that were completed
 };
 
 // Trains the parameters in place. Diverged: they are those from the end of the last finite epoch (or as they were given).
 // Interrupted or left by an exception: those after the last whole step.
-template <class T>
-FitResult fit(const Model<T>& model, T* parameters, Optimizer<T>& optimizer, const Loss<T>& loss, const Samples<T>& samples, const FitOptions<T>& options);
+template <class T> FitResult fit(const Model<T>& model, T* parameters, Optimizer<T>& optimizer, const Loss<T>& loss,
+                                 const Samples<T>& samples, const FitOptions<T>& options);
 
 } // namespace deltarule

@@ -1,4 +1,4 @@
-"""The one exception of deltarule's own; everything else is a TypeError, ValueError or RuntimeError that says what to do."""
+"""The one exception of deltarule's own; all else is a TypeError, ValueError or RuntimeError that says what to do."""
 
 from __future__ import annotations
 

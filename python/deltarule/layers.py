@@ -123,8 +123,8 @@ def layer_from_spec(spec: Any) -> Layer:
     kind = arguments.pop("type", None)
     if kind not in LAYERS:
         raise ValueError(
-            f"the spec has a layer of type {kind!r}: expected one of {', '.join(LAYERS)}; was the file written by a newer "
-            "version of deltarule?"
+            f"the spec has a layer of type {kind!r}: expected one of {', '.join(LAYERS)}; was the file written by a "
+            "newer version of deltarule?"
         )
     expected = {field.name for field in fields(LAYERS[kind])}
     if set(arguments) != expected:

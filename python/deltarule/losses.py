@@ -190,7 +190,7 @@ CustomLoss: TypeAlias = Callable[[Any, Any], tuple[float, Any]]
 
 
 def find_loss(loss: str | Loss | CustomLoss) -> Loss | CustomLoss:
-    """The loss that a user named: a string, a Loss, or a function ``loss(output, y) -> (value, gradient_of_output)``."""
+    """The loss a user named: a string, a Loss, or a function ``loss(output, y) -> (value, gradient_of_output)``."""
     if isinstance(loss, str):
         return find("loss", loss, LOSSES)()
     if isinstance(loss, type) and issubclass(loss, Loss):

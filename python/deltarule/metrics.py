@@ -44,7 +44,7 @@ def mean_squared_error(output: Array, targets: Array, kind: str) -> float:
 
 
 def r2(output: Array, targets: Array, kind: str) -> float:
-    """1 - Σ(target - output)² / Σ(target - mean)², averaged over the outputs: 1 is perfect, 0 no better than the mean."""
+    """1 - Σ(target - output)² / Σ(target - mean)², averaged over outputs: 1 is perfect, 0 no better than the mean."""
     residual = np.square(targets - output).sum(axis=0, dtype=np.float64)
     total = np.square(targets - targets.mean(axis=0)).sum(axis=0, dtype=np.float64)
     return float(np.mean(1 - residual / np.maximum(total, np.finfo(np.float64).tiny)))

@@ -1,4 +1,4 @@
-"""How a name is found and a number is checked: a misspelt word and a value out of range get the same help everywhere."""
+"""How a name is found and a number is checked: a misspelt word and a wrong value get the same help everywhere."""
 
 from __future__ import annotations
 

@@ -133,8 +133,8 @@ class SGD(Optimizer):
         self._check_flag("nesterov")
         if self.nesterov and (self.momentum == 0 or self.dampening != 0):
             raise ValueError(
-                f"nesterov=True with momentum={self.momentum} and dampening={self.dampening}: it needs momentum above 0 and "
-                "dampening=0, for instance SGD(momentum=0.9, nesterov=True)"
+                f"nesterov=True with momentum={self.momentum} and dampening={self.dampening}: it needs momentum above "
+                "0 and dampening=0, for instance SGD(momentum=0.9, nesterov=True)"
             )
 
 

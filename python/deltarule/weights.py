@@ -111,7 +111,9 @@ def class_weights(
     indices, labels = _labels(y, outputs, kind)
     if isinstance(class_weight, str):
         if class_weight != "balanced":
-            raise ValueError(f"class_weight is {class_weight!r}: expected a dict; {did_you_mean(class_weight, ['balanced'])}")
+            raise ValueError(
+                f"class_weight is {class_weight!r}: expected a dict; {did_you_mean(class_weight, ['balanced'])}"
+            )
         counts = np.bincount(indices, minlength=len(labels))
         table = len(indices) / (np.count_nonzero(counts) * np.maximum(counts, 1.0))
     elif isinstance(class_weight, Mapping):

@@ -31,18 +31,15 @@ def save(network: Structure, path: str | os.PathLike[str], metadata: Mapping[str
     """`Network.save`; whatever else a caller wants to keep with the model is `metadata`, for `read_metadata`."""
     from safetensors.numpy import save as to_bytes
 
-    loss = network.loss.to_spec() if isinstance(network.loss, Loss) else None
     description = {
         "version": _VERSION,
         "spec": network.spec(),
-        "loss": loss,
+        "loss": network.loss.to_spec() if isinstance(network.loss, Loss) else None,
         "epochs_trained": network.epochs_trained,
+        "metadata": dict(metadata or {}),
     }
-    own = {"format": _FORMAT, _FORMAT: json.dumps(description)}
-    if metadata is not None and not own.keys().isdisjoint(metadata):
-        raise ValueError(f"metadata has the keys {sorted(metadata)}: {sorted(own)} are taken; choose other names")
-    content = to_bytes(network.state_dict(), metadata={**(metadata or {}), **own})
-    write_whole(path, content)
+    # One key: safetensors writes several in a random order, and one network makes one file, to the last bit.
+    write_whole(path, to_bytes(network.state_dict(), metadata={_FORMAT: json.dumps(description)}))
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
@@ -99,33 +96,41 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
         raise FileNotFoundError(f"there is no file {name!r}")
     try:
         with safe_open(name, framework="numpy") as file:
-            found = dict(file.metadata() or {})
+            found = _description(file, name)["metadata"]
     except SafetensorError as error:
         raise ValueError(f"{name!r} is no readable safetensors file: {error}; save the model again") from error
-    return {key: value for key, value in found.items() if key not in ("format", _FORMAT)}
+    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
 def _described(kind: type[N], file: Any, name: str) -> N:
     """The network of the metadata, without its parameters, once the header agrees with it."""
-    metadata = file.metadata() or {}
-    if metadata.get("format") != _FORMAT or _FORMAT not in metadata:
-        raise ValueError(
-            f"{name!r} is no model of deltarule: its metadata has no {_FORMAT!r}; to read plain arrays use safetensors"
-        )
+    description = _description(file, name)
     try:
-        description = json.loads(metadata[_FORMAT])
-        if not isinstance(description, dict) or description.get("version") != _VERSION:
-            raise ValueError(f"its format is not version {_VERSION}: it needs another version of deltarule")
-        if set(description) != {"version", "spec", "loss", "epochs_trained"}:
-            raise ValueError(f"its description has the keys {sorted(description)}")
-        spec = description["spec"]
-        _check_header(spec, file)
-        network = kind.from_spec(spec)
+        _check_header(description["spec"], file)
+        network = kind.from_spec(description["spec"])
         network.loss = None if description["loss"] is None else loss_from_spec(description["loss"])
         network.epochs_trained = _count(description["epochs_trained"])
     except (ValueError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError(f"{name!r} cannot be loaded: {error}") from error
     return network
+
+
+def _description(file: Any, name: str) -> dict[str, Any]:
+    """What `save` wrote beside the arrays; only its keys are checked."""
+    text = (file.metadata() or {}).get(_FORMAT)
+    if text is None:
+        raise ValueError(
+            f"{name!r} is no model of deltarule: its metadata has no {_FORMAT!r}; to read plain arrays use safetensors"
+        )
+    try:
+        description = json.loads(text)
+        if not isinstance(description, dict) or description.get("version") != _VERSION:
+            raise ValueError(f"its format is not version {_VERSION}: it needs another version of deltarule")
+        if set(description) != {"version", "spec", "loss", "epochs_trained", "metadata"}:
+            raise ValueError(f"its description has the keys {sorted(description)}")
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"{name!r} cannot be loaded: {error}") from error
+    return description
 
 
 def _check_header(spec: Any, file: Any) -> None:

@@ -86,8 +86,8 @@ def _check_output(network: Network, loss: Loss) -> None:
         )
     if loss.name == "cross_entropy" and last.units == 1:
         raise ValueError(
-            "loss='cross_entropy' with a last layer of 1 unit: it needs one unit for each class; for two classes and one "
-            "unit use loss='binary_cross_entropy'"
+            "loss='cross_entropy' with a last layer of 1 unit: it needs one unit for each class; for two classes and "
+            "one unit use loss='binary_cross_entropy'"
         )
 
 
@@ -99,8 +99,8 @@ def _prepare_custom(
     targets = np.asarray(y)
     if targets.ndim == 0 or len(targets) != n_samples:
         raise ValueError(
-            f"{name} has shape {targets.shape} but X has {n_samples} rows: each sample needs one target; check how the two "
-            "were split"
+            f"{name} has shape {targets.shape} but X has {n_samples} rows: each sample needs one target; check how the "
+            "two were split"
         )
 
     def batch_loss(output: Array, samples: Array) -> tuple[float, Array]:
@@ -318,8 +318,9 @@ def _divergence(
     what = f"the loss is {loss}" if not math.isfinite(loss) else "a weight is not finite"
     kept = f"from the end of epoch {epoch}" if epoch else "from before this fit"
     return DivergenceError(
-        f"training diverged in epoch {epoch + 1} of {epochs}, step {step + 1}: {what}, {place}. The network has its weights "
-        f"{kept}; try a smaller learning rate (lr={lr:g} now), clip_norm=1.0, or inputs scaled with deltarule.Standardizer",
+        f"training diverged in epoch {epoch + 1} of {epochs}, step {step + 1}: {what}, {place}. The network has its "
+        f"weights {kept}; try a smaller learning rate (lr={lr:g} now), clip_norm=1.0, or inputs scaled with "
+        "deltarule.Standardizer",
         epoch=epoch,
         step=step,
         layer=layer,
@@ -328,7 +329,7 @@ def _divergence(
 
 
 def probability_activation(network: Network) -> str:
-    """What the last layer should have in place of its activation for its output to be probabilities; "": what it has."""
+    """The activation with which the last layer gives probabilities; "" stands for the one it has."""
     last = network.layers[-1].activation_name
     if last in _LINKS.values():
         return ""
@@ -337,7 +338,8 @@ def probability_activation(network: Network) -> str:
         return _LINKS[name]
     raise ValueError(
         "predict_proba needs a last layer with softmax or sigmoid, or a linear one trained with cross_entropy or "
-        f"binary_cross_entropy; this network ends in {last} and was trained with {name or 'no loss of that kind'}: use predict"
+        f"binary_cross_entropy; this network ends in {last} and was trained with "
+        f"{name or 'no loss of that kind'}: use predict"
     )
 
 

@@ -78,8 +78,8 @@ class Network(Structure):
             What the loss takes: numbers, class indices, probabilities, labels.
         loss : str, Loss or callable
             mse, mae, huber, log_cosh, poisson, quantile, cross_entropy, binary_cross_entropy, hinge, squared_hinge; an
-            object such as ``Huber(delta=2.0)``; or a function ``loss(output, y) -> (value, gradient_of_output)`` on NumPy
-            arrays, called once for each batch.
+            object such as ``Huber(delta=2.0)``; or a function ``loss(output, y) -> (value, gradient_of_output)`` on
+            NumPy arrays, called once for each batch.
         optimizer : str or Optimizer, default="adam"
             A name, or an object such as ``SGD(lr=0.1, momentum=0.9)``.
         epochs : int, default=1
@@ -178,7 +178,7 @@ class Network(Structure):
             prepared.targets,
             prepared.weights,
             gradients,
-            *self._threads(n_threads),
+            *threads,
         )
         return value, self._read(gradients)
 
@@ -237,7 +237,8 @@ class Network(Structure):
         Returns
         -------
         ndarray of shape (n_samples, n_outputs)
-            Of the network's dtype. Logits, where the last layer is linear and the loss cross-entropy: see `predict_proba`.
+            Of the network's dtype. Logits, where the last layer is linear and the loss cross-entropy: see
+            `predict_proba`.
         """
         threads = self._threads(n_threads)
         features = self._features(X)
@@ -319,7 +320,6 @@ class Network(Structure):
         print(f"{'layer':<6} {'type':<6} {'activation':<11} {'output shape':<13} parameters")
         for number, layer in enumerate(self.layers):
             count = sum(int(np.prod(shape)) for _, shape, of in self._native.tensors if of == number)
-            print(
-                f"{layer.name or number:<6} {layer.type:<6} {layer.activation:<11} {f'(n, {layer.units})':<13} {count:>10}"
-            )
+            name, shape = layer.name or str(number), f"(n, {layer.units})"
+            print(f"{name:<6} {layer.type:<6} {layer.activation:<11} {shape:<13} {count:>10}")
         print(f"{self.n_parameters} parameters, {self.dtype.name}, from {self.input_shape} inputs")

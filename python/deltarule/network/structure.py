@@ -129,7 +129,8 @@ class Structure:
     def _require_built(self) -> None:
         if self._native is None:
             raise ValueError(
-                "the network does not know its number of inputs yet: give input_shape to Network, or call fit or predict first"
+                "the network does not know its number of inputs yet: give input_shape to Network, or call fit or "
+                "predict first"
             )
 
     @property
@@ -271,8 +272,8 @@ class Structure:
         missing, unknown = [name for name in names if name not in state], [name for name in state if name not in names]
         if missing or unknown:
             raise ValueError(
-                f"{argument} lacks {missing or 'nothing'} and has {unknown or 'nothing'} that the network does not know: "
-                f"expected exactly {names}"
+                f"{argument} lacks {missing or 'nothing'} and has {unknown or 'nothing'} that the network does not know"
+                f": expected exactly {names}"
             )
         flat: Array = self._native.allocate()
         for index, (name, shape, _) in enumerate(self._native.tensors):
