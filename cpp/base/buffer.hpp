@@ -22,8 +22,8 @@ template <class T> class Buffer {
         // calloc, since the pages of a large piece then come as zeros when they are first touched: nobody waits for them here.
         memory_ = std::calloc(static_cast<std::size_t>(size) * sizeof(T) + panel_bytes, 1);
         if (!memory_) throw std::bad_alloc();
-        const auto address = reinterpret_cast<std::uintptr_t>(memory_);
-        data_ = reinterpret_cast<T*>((address + panel_bytes - 1) / panel_bytes * panel_bytes);
+        const auto past_a_panel = reinterpret_cast<std::uintptr_t>(memory_) % panel_bytes;
+        data_ = reinterpret_cast<T*>(static_cast<char*>(memory_) + (panel_bytes - past_a_panel) % panel_bytes);
     }
     Buffer(Buffer&& other) noexcept
         : memory_(std::exchange(other.memory_, nullptr)), data_(std::exchange(other.data_, nullptr)),

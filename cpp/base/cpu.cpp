@@ -21,24 +21,22 @@ bool cpu_has([[maybe_unused]] std::string_view feature) {
 }
 
 #if defined(__x86_64__)
-namespace {
-constexpr unsigned flush_to_zero = 1U << 15;
-constexpr unsigned denormals_are_zero = 1U << 6;
-} // namespace
-
-FlushDenormals::FlushDenormals() : before_(_mm_getcsr()) {
-    _mm_setcsr(static_cast<unsigned>(before_) | flush_to_zero | denormals_are_zero);
+DenormalMode::DenormalMode(bool flush) : before_(_mm_getcsr()) {
+    constexpr unsigned flush_to_zero = 1U << 15, denormals_are_zero = 1U << 6;
+    const auto others = static_cast<unsigned>(before_) & ~(flush_to_zero | denormals_are_zero);
+    _mm_setcsr(flush ? others | flush_to_zero | denormals_are_zero : others);
 }
-FlushDenormals::~FlushDenormals() { _mm_setcsr(static_cast<unsigned>(before_)); }
+DenormalMode::~DenormalMode() { _mm_setcsr(static_cast<unsigned>(before_)); }
 #elif defined(__aarch64__)
-FlushDenormals::FlushDenormals() : before_(0) {
+DenormalMode::DenormalMode(bool flush) : before_(0) {
+    constexpr unsigned long flush_to_zero = 1UL << 24;
     asm volatile("mrs %0, fpcr" : "=r"(before_));
-    asm volatile("msr fpcr, %0" : : "r"(before_ | 1UL << 24)); // FZ
+    asm volatile("msr fpcr, %0" : : "r"(flush ? before_ | flush_to_zero : before_ & ~flush_to_zero));
 }
-FlushDenormals::~FlushDenormals() { asm volatile("msr fpcr, %0" : : "r"(before_)); }
+DenormalMode::~DenormalMode() { asm volatile("msr fpcr, %0" : : "r"(before_)); }
 #else
-FlushDenormals::FlushDenormals() : before_(0) {}
-FlushDenormals::~FlushDenormals() = default;
+DenormalMode::DenormalMode(bool) : before_(0) {}
+DenormalMode::~DenormalMode() = default;
 #endif
 
 } // namespace deltarule

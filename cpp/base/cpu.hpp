@@ -8,17 +8,27 @@ namespace deltarule {
 
 bool cpu_has(std::string_view feature); // "avx2", "fma", "avx512f", …; false for a name it does not know
 
-// Numbers below the smallest normal one count as zero while this lives, in the thread that made it: Adam's m and v decay
-// into them, and each would cost a hundred cycles.
-class FlushDenormals {
+// Sets, in the thread that made it and for as long as it lives, whether numbers below the smallest normal one count as zero.
+class DenormalMode {
   public:
-    FlushDenormals();
-    ~FlushDenormals();
-    FlushDenormals(const FlushDenormals&) = delete;
-    FlushDenormals& operator=(const FlushDenormals&) = delete;
+    explicit DenormalMode(bool flush);
+    ~DenormalMode();
+    DenormalMode(const DenormalMode&) = delete;
+    DenormalMode& operator=(const DenormalMode&) = delete;
 
   private:
     unsigned long before_;
+};
+
+// While the core computes: Adam's m and v decay into denormals, and each would cost a hundred cycles. (Whether a result that
+// rounds up to the smallest normal number counts as one is the CPU's: x86 and ARM differ there.)
+struct FlushDenormals : DenormalMode {
+    FlushDenormals() : DenormalMode(true) {}
+};
+
+// While the user's own code runs, a callback or a loss: numbers as everybody expects them.
+struct KeepDenormals : DenormalMode {
+    KeepDenormals() : DenormalMode(false) {}
 };
 
 } // namespace deltarule

@@ -103,10 +103,11 @@ class Random {
     double spare_ = 0;
 };
 
-// A uniformly random order of 0 … size-1, from the Fisher-Yates shuffle.
-inline void shuffle(VectorView<std::int64_t> order, Random random) {
+// A uniformly random order of 0 … size-1, from the Fisher-Yates shuffle; look() is called every 2^16 of them.
+template <class Look> void shuffle(VectorView<std::int64_t> order, Random random, const Look& look) {
     for (Index i = 0; i < order.size; ++i) order[i] = i;
     for (Index i = order.size - 1; i > 0; --i) {
+        if (i % 0x10000 == 0) look();
         const auto j = static_cast<Index>(random.below(static_cast<std::uint64_t>(i) + 1));
         const std::int64_t kept = order[i];
         order[i] = order[j];

@@ -46,6 +46,18 @@ class Barrier {
     alignas(64) std::atomic<unsigned> round_{0};
 };
 
+// Threads that are joined at the end of the scope. (std::jthread, which is not yet everywhere.)
+struct Joined {
+    std::vector<std::thread> threads;
+
+    Joined() = default;
+    Joined(const Joined&) = delete;
+    Joined& operator=(const Joined&) = delete;
+    ~Joined() {
+        for (std::thread& thread : threads) thread.join();
+    }
+};
+
 // Runs work(thread, barrier) on `threads` threads, the calling one being number 0, and returns when all are done. The
 // work must not throw while another thread may be waiting for it at the barrier.
 template <class Work> void run_team(int threads, const Work& work) {
@@ -59,11 +71,11 @@ template <class Work> void run_team(int threads, const Work& work) {
         decision.store(what, std::memory_order_release);
         decision.notify_all();
     };
-    std::vector<std::jthread> others; // declared last: joined first
+    Joined others; // declared last: joined first
     try {
-        others.reserve(static_cast<std::size_t>(threads - 1));
+        others.threads.reserve(static_cast<std::size_t>(threads - 1));
         for (int thread = 1; thread < threads; ++thread) {
-            others.emplace_back([&work, &barrier, &decision, thread] {
+            others.threads.emplace_back([&work, &barrier, &decision, thread] {
                 const FlushDenormals flush_here;
                 decision.wait(undecided, std::memory_order_acquire);
                 if (decision.load(std::memory_order_acquire) == begin) work(thread, barrier);

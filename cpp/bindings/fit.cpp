@@ -52,7 +52,7 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
                       const py::object& X, const py::object& y, const py::object& weights, Index epochs,
                       const py::object& epochs_trained, Index batch_size, bool shuffle, std::uint64_t seed,
                       double clip_norm, double clip_value, const py::object& validation, int n_threads,
-                      int available_threads, const py::object& after_epoch) {
+                      int available_threads, const py::object& on_begin, const py::object& after_epoch) {
     const typename NetworkBinding<T>::Changing changing(network, "fit was called");
     const VectorView<T> parameters = network.parameters(flat);
     const Loss<T> loss = read_loss(network.model.kernels(), loss_spec);
@@ -86,7 +86,7 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
     options.interrupted = std::ref(interrupt);
     if (!after_epoch.is_none())
         options.after_epoch = [&after_epoch](Index epoch, const EpochLog& log) {
-            const py::gil_scoped_acquire acquire;
+            const InPython in_python;
             const py::object validation_value =
                 log.has_validation ? py::object(py::float_(log.validation_loss)) : py::object(py::none());
             return after_epoch(epoch, log.loss, validation_value, log.learning_rate, log.seconds).template cast<bool>();
@@ -94,6 +94,7 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
 
     FitResult result;
     ++network.version;
+    on_begin(); // nothing can be refused any more
     {
         const py::gil_scoped_release release;
         result = fit(network.model, parameters.data, optimizer, loss, samples, options);
@@ -136,6 +137,7 @@ template <class T> class StepperBinding {
             outcome = stepper_.step(samples, threads, std::ref(interrupt));
         }
         version_ = outcome == Outcome::updated ? ++network_.version : network_.version.load();
+        if (outcome == Outcome::updated) ++steps_; // also where a Ctrl-C came too late for it
         interrupt.raise_if_set();
         if (outcome == Outcome::failed) std::rethrow_exception(stepper_.failure());
         const Index layer = outcome == Outcome::diverged ? stepper_.first_layer_not_finite(samples.size()) : -1;
@@ -146,10 +148,14 @@ template <class T> class StepperBinding {
     bool apply(const py::object& gradients) {
         const typename NetworkBinding<T>::Changing changing(network_, "apply was called");
         const bool applied = stepper_.apply(network_.parameters(gradients));
-        if (applied) ++network_.version; // and version_ stays behind: the next step binds anew
+        if (applied) {
+            ++network_.version; // and version_ stays behind: the next step binds anew
+            ++steps_;
+        }
         return applied;
     }
 
+    Index steps() const { return steps_; }
     void set_learning_rate(double lr) { optimizer_.set_learning_rate(lr); }
 
   private:
@@ -165,6 +171,7 @@ template <class T> class StepperBinding {
     Optimizer<T> optimizer_;
     Stepper<T> stepper_;
     std::uint64_t version_ = 0;
+    Index steps_ = 0;
 };
 
 } // namespace
@@ -176,7 +183,7 @@ void bind_fit(py::class_<NetworkBinding<T>>& network, py::module_& module, const
              py::arg("carry"), py::arg("inputs"), py::arg("targets"), py::arg("sample_weight"), py::arg("epochs"),
              py::arg("epochs_trained"), py::arg("batch_size"), py::arg("shuffle"), py::arg("seed"),
              py::arg("clip_norm"), py::arg("clip_value"), py::arg("validation"), py::arg("n_threads"),
-             py::arg("available_threads"), py::arg("after_epoch"));
+             py::arg("available_threads"), py::arg("on_begin"), py::arg("after_epoch"));
 
     using StepperClass = StepperBinding<T>;
     py::class_<StepperClass>(module, stepper_name)
@@ -186,6 +193,7 @@ void bind_fit(py::class_<NetworkBinding<T>>& network, py::module_& module, const
              py::arg("carry"), py::arg("clip_norm"), py::arg("clip_value"))
         .def("step", &StepperClass::step, py::arg("inputs"), py::arg("targets"), py::arg("sample_weight"),
              py::arg("n_threads"), py::arg("available_threads"))
+        .def_property_readonly("steps", &StepperClass::steps)
         .def("apply", &StepperClass::apply, py::arg("gradients"))
         .def("set_learning_rate", &StepperClass::set_learning_rate, py::arg("lr"));
 }

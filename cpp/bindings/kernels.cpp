@@ -49,6 +49,11 @@ py::tuple loss(const std::string& name, double parameter, const py::object& outp
         require(y.rows == z.rows && y.columns == z.columns, "target and output differ in shape");
         kernels.gather(y.data, y.columns, nullptr, y.rows, y_panels.data(), y.rows, 0);
     }
+    if (has_labels) {
+        const VectorView<const std::int32_t> labels = vector_view<std::int32_t>(target, "target");
+        require(labels.size == z.rows, "target and output differ in length");
+        for (const std::int32_t label : labels) require(label >= 0 && label < z.columns, "there is no class ", label);
+    }
     for (Index row = 0; row < z.rows; ++row) scale[row] = 1;
     const T of_kernel = static_cast<T>(parameter);
     kernel.rows({.output = z_panels.data(),
@@ -137,12 +142,20 @@ py::dict vocabulary() {
     return words;
 }
 
+// The seconds are the caller's to take: the operations of so many rounds of multiply-adds
+template <class T> double peak(Index repetitions) {
+    T result = static_cast<T>(0.25);
+    const py::gil_scoped_release release;
+    return kernels_of<T>(selected_table()).peak(repetitions, &result);
+}
+
 template <class T> void bind_for(py::module_& module, const char* suffix) {
     const auto named = [suffix](const char* name) { return std::string(name) + suffix; };
     module.def(named("activation_").c_str(), &activation<T>, py::arg("name"), py::arg("z"), py::arg("slope"));
     module.def(named("loss_").c_str(), &loss<T>, py::arg("name"), py::arg("parameter"), py::arg("output"),
                py::arg("target"));
     module.def(named("multiply_").c_str(), &multiply<T>, py::arg("left"), py::arg("right"), py::arg("bias"));
+    module.def(named("peak_").c_str(), &peak<T>, py::arg("repetitions"));
     module.def(named("multiply_transposed_").c_str(), &multiply_transposed<T>, py::arg("left"), py::arg("right"));
 }
 
@@ -172,7 +185,7 @@ void bind_kernels(py::module_& module) {
         [](Index size, std::uint64_t seed, std::uint64_t epoch) {
             require(size >= 0, "size=", size, " must be at least 0");
             Buffer<std::int64_t> order(size);
-            shuffle(order.view(), Random(seed, Stream::shuffle, epoch));
+            shuffle(order.view(), Random(seed, Stream::shuffle, epoch), [] {});
             return array_of(std::move(order));
         },
         py::arg("size"), py::arg("seed"), py::arg("epoch"));

@@ -1,14 +1,33 @@
 #include "bindings/network.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <utility>
+
+#include <pthread.h>
 
 #include "bindings/spec.hpp"
 #include "network/initialize.hpp"
 #include "training/evaluate.hpp"
 
 namespace deltarule {
+
+namespace {
+
+// A daemon thread may be in a fit when Python ends. Taking the lock back would then end that thread in the middle of the
+// core, and the process with it; so the end waits for such calls, which hear of it as of a Ctrl-C.
+std::atomic<bool> closing{false};
+std::atomic<int> under_way{0};
+
+void wait_for_all() {
+    closing = true;
+    const py::gil_scoped_release release;
+    for (int waited = 0; under_way > 0 && waited < 2000; ++waited)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
+} // namespace
 
 template <class T> NetworkBinding<T>::NetworkBinding(const py::dict& spec) : model(read_spec(spec), selected_table()) {}
 
@@ -18,18 +37,21 @@ template <class T> NetworkBinding<T>::Changing::Changing(NetworkBinding& network
     if (network_.changing_)
         throw std::runtime_error(
             std::string(doing) +
-            " while a fit runs on the same network: wait for it to end, or train a copy (copy.deepcopy(network))");
+            " while a fit runs on the same network, or another call that changes it: wait for it to end, or train "
+            "a copy (copy.deepcopy(network))");
     if (network_.readers_ > 0)
         throw std::runtime_error(
             std::string(doing) +
             " while the network is being asked for an answer: wait for it, or train a copy (copy.deepcopy(network))");
     network_.changing_ = true;
     network_.owner_ = std::this_thread::get_id();
+    ++under_way;
 }
 
 template <class T> NetworkBinding<T>::Changing::~Changing() {
     const std::lock_guard lock(network_.mutex_);
     network_.changing_ = false;
+    --under_way;
 }
 
 template <class T> NetworkBinding<T>::Reading::Reading(const NetworkBinding& network, const char* doing)
@@ -40,11 +62,13 @@ template <class T> NetworkBinding<T>::Reading::Reading(const NetworkBinding& net
             std::string(doing) +
             " while another thread trains the network: wait for the fit to end, or use a copy made before it");
     ++network_.readers_;
+    ++under_way;
 }
 
 template <class T> NetworkBinding<T>::Reading::~Reading() {
     const std::lock_guard lock(network_.mutex_);
     --network_.readers_;
+    --under_way;
 }
 
 template <class T> VectorView<T> NetworkBinding<T>::parameters(const py::handle& array) const {
@@ -54,74 +78,16 @@ template <class T> VectorView<T> NetworkBinding<T>::parameters(const py::handle&
 }
 
 bool Interrupt::operator()() {
-    const py::gil_scoped_acquire acquire;
+    const InPython in_python;
     if (raised_) return true;
+    if (closing) {
+        PyErr_SetNone(PyExc_SystemExit); // with which a thread ends silently
+        raised_ = std::make_exception_ptr(py::error_already_set());
+        return true;
+    }
     if (PyErr_CheckSignals() == 0) return false;
     raised_ = std::make_exception_ptr(py::error_already_set());
     return true;
-}
-
-template <class T> Loss<T> read_loss(const Kernels<T>& kernels, const py::object& loss) {
-    Loss<T> result;
-    if (py::isinstance<py::tuple>(loss)) {
-        const auto pair = py::reinterpret_borrow<py::tuple>(loss);
-        result.kernel = &find_loss(kernels, pair[0].cast<std::string>());
-        result.parameter = pair[1].cast<T>();
-        return result;
-    }
-    // Runs with the lock taken back; its result is copied out, whatever the caller does with it later.
-    result.custom = [loss](MatrixView<const T> output, const Batch& batch, MatrixView<T> gradient) {
-        const py::gil_scoped_acquire acquire;
-        py::array_t<std::int64_t> samples(batch.count);
-        for (Index row = 0; row < batch.count; ++row) samples.mutable_data()[row] = batch.sample(row);
-        py::array_t<T> copy({output.rows, output.columns});
-        std::copy_n(output.data, output.rows * output.columns, copy.mutable_data());
-        const py::tuple answer = loss(copy, samples);
-        const MatrixView<const T> of_output = matrix_view<T>(answer[1], "the gradient of the loss");
-        require(of_output.rows == gradient.rows && of_output.columns == gradient.columns,
-                "the gradient of the loss has shape (", of_output.rows, ", ", of_output.columns,
-                "), expected that of the output, (", gradient.rows, ", ", gradient.columns, ")");
-        std::copy_n(of_output.data, gradient.rows * gradient.columns, gradient.data);
-        return answer[0].cast<double>();
-    };
-    return result;
-}
-
-template <class T> Samples<T> read_samples(const Model<T>& model, const Loss<T>& loss, const py::object& inputs,
-                                           const py::object& targets, const py::object& weights) {
-    Samples<T> samples;
-    samples.inputs = matrix_view<T>(inputs, "X");
-    require(samples.inputs.rows >= 1, "X is empty");
-    require(samples.inputs.columns == model.inputs(), "X has ", samples.inputs.columns, " features, the network takes ",
-            model.inputs());
-    if (!weights.is_none()) {
-        const VectorView<const T> view = vector_view<T>(weights, "sample_weight");
-        require(view.size == samples.size(), "sample_weight has ", view.size, " elements, X has ", samples.size(),
-                " rows");
-        samples.weights = view.data;
-    }
-    if (!loss.kernel) return samples;
-    if (loss.kernel->takes_labels && py::isinstance<py::array>(targets) &&
-        py::reinterpret_borrow<py::array>(targets).ndim() == 1) {
-        const VectorView<const std::int32_t> labels = vector_view<std::int32_t>(targets, "y");
-        require(labels.size == samples.size(), "y has ", labels.size, " rows, X has ", samples.size());
-        for (const std::int32_t label : labels)
-            require(label >= 0 && label < model.outputs(), "y holds the class ", label, ", the network has ",
-                    model.outputs(), " outputs");
-        samples.labels = labels.data;
-        return samples;
-    }
-    samples.targets = matrix_view<T>(targets, "y");
-    require(samples.targets.rows == samples.size() && samples.targets.columns == model.outputs(), "y has shape (",
-            samples.targets.rows, ", ", samples.targets.columns, "), expected (", samples.size(), ", ", model.outputs(),
-            ")");
-    return samples;
-}
-
-int choose_threads(int asked, int available, double operations) {
-    constexpr double worth_a_second = 3e6; // multiply-adds a step; below, the hand-over costs more than the help
-    if (asked > 0) return asked;
-    return operations < worth_a_second ? 1 : std::max(1, available);
 }
 
 namespace {
@@ -169,7 +135,19 @@ template <class T> void assign(NetworkBinding<T>& network, const py::object& fla
 
 template <class T> void initialize_parameters(NetworkBinding<T>& network, const py::object& flat, std::uint64_t seed) {
     const typename NetworkBinding<T>::Changing changing(network, "the parameters were initialized");
-    initialize(network.model, seed, network.parameters(flat).data);
+    const VectorView<T> parameters = network.parameters(flat);
+    Interrupt interrupt;
+    Monitor monitor(std::ref(interrupt));
+    struct Stopped {};
+    try {
+        const py::gil_scoped_release release;
+        initialize(network.model, seed, parameters.data, [&monitor] {
+            monitor.poll(1e6);
+            if (monitor.should_stop()) throw Stopped{};
+        });
+    } catch (const Stopped&) {
+        interrupt.raise_if_set();
+    }
     ++network.version;
 }
 
@@ -211,7 +189,8 @@ template <class T> double evaluate_loss(const NetworkBinding<T>& network, const 
     {
         const py::gil_scoped_release release;
         Evaluation<T> evaluation(network.model, parameters.data, loss, samples, threads);
-        run_team(threads, [&](int thread, Barrier&) { evaluation.run(thread, threads, monitor); });
+        run_team(evaluation.workers(),
+                 [&](int thread, Barrier&) { evaluation.run(thread, evaluation.workers(), monitor); });
         failure = evaluation.failure();
         value = evaluation.value();
     }
@@ -361,17 +340,13 @@ template <class T> void bind_network_of(py::module_& module, const char* name, c
 } // namespace
 
 void bind_network(py::module_& module) {
+    py::module_::import("atexit").attr("register")(py::cpp_function(&wait_for_all));
+    pthread_atfork(nullptr, nullptr, [] { under_way = 0; }); // whatever was under way stayed with the parent
     bind_network_of<float>(module, "NetworkFloat32", "StepperFloat32");
     bind_network_of<double>(module, "NetworkFloat64", "StepperFloat64");
 }
 
 template class NetworkBinding<float>;
 template class NetworkBinding<double>;
-template Loss<float> read_loss(const Kernels<float>&, const py::object&);
-template Loss<double> read_loss(const Kernels<double>&, const py::object&);
-template Samples<float> read_samples(const Model<float>&, const Loss<float>&, const py::object&, const py::object&,
-                                     const py::object&);
-template Samples<double> read_samples(const Model<double>&, const Loss<double>&, const py::object&, const py::object&,
-                                      const py::object&);
 
 } // namespace deltarule

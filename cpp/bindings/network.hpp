@@ -7,6 +7,7 @@
 #include <string>
 #include <thread>
 
+#include "base/cpu.hpp"
 #include "bindings/arrays.hpp"
 #include "network/model.hpp"
 #include "training/stepper.hpp"
@@ -56,6 +57,12 @@ template <class T> class NetworkBinding {
     bool changing_ = false;
     std::thread::id owner_; // of the change
     mutable int readers_ = 0;
+};
+
+// Back in the interpreter for a moment: its lock, and numbers as the user's code expects them.
+class InPython {
+    py::gil_scoped_acquire acquire_;
+    KeepDenormals keep_;
 };
 
 // Ctrl-C while the interpreter's lock is released: asks Python, keeps what it raised for the end.

@@ -6,8 +6,10 @@
 #include "kernels/matmul.hpp"
 #include "kernels/optimizers.hpp"
 #include "kernels/panels.hpp"
+#include "kernels/peak.hpp"
 #include "kernels/rows.hpp"
 #include "kernels/table.hpp"
+#include "kernels/transpose.hpp"
 
 namespace deltarule::DELTARULE_ISA {
 namespace {
@@ -37,6 +39,7 @@ template <class T> constexpr Kernels<T> all_kernels() {
         .scale = &scale<T>,
         .clamp = &clamp<T>,
         .all_finite = &all_finite<T>,
+        .peak = &peak<T>,
     };
 }
 

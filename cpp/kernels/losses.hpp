@@ -158,7 +158,7 @@ template <class T, class Loss> void elementwise_loss(const LossRows<T>& l) {
                       in_use ? scale * result.gradient : Vec<T>{});
         }
         // The padding registers of the last panel hold zeros already: nothing else is ever written there.
-        l.row_value[row] = sum.total() * share;
+        l.row_value[row] = sum.total()[0] * share;
     }
 }
 

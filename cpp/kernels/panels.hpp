@@ -1,5 +1,4 @@
-// The way in and out of the panels, the transpose between two of them, and what runs over a stretch of them value by
-// value: penalties, norms, clipping.
+// The way in and out of the panels, and what runs over a stretch of them value by value: penalties, norms, clipping.
 #pragma once
 
 #include "kernels/matmul.hpp"
@@ -43,19 +42,6 @@ template <class T> void scatter(const T* panels, Index stride, Index first_row, 
         const T* from = panels + (first_row + i) * width;
         for (Index column = 0; column < columns; column += width, from += stride * width)
             for (Index lane = 0; lane < width && column + lane < columns; ++lane) matrix[column + lane] = from[lane];
-    }
-}
-
-template <class T> void transpose(const Transpose<T>& t) {
-    constexpr Index width = panel_width<T>;
-    for (Index panel = t.first_panel; panel < t.last_panel; ++panel) {
-        const Index last_column = (panel + 1) * width < t.columns ? (panel + 1) * width : t.columns;
-        for (Index row = t.first_row; row < t.last_row; ++row) {
-            const T* from = t.source + (panel * t.source_stride + row) * width;
-            T* to = t.target + row / width * t.target_stride * width + row % width;
-            for (Index column = panel * width; column < last_column; ++column)
-                to[column * width] = from[column % width];
-        }
     }
 }
 

@@ -16,13 +16,20 @@ template <class T> BitsOf<T> lanes_below(Index n) {
     return number < splat<Vec<T>>(static_cast<T>(n < lanes<Vec<T>> ? (n > 0 ? n : 0) : lanes<Vec<T>>));
 }
 
-template <class T, class Join> T join_lanes(const Vec<T>* vectors, Join join) {
-    constexpr int width = static_cast<int>(panel_width<T>);
-    T lane[width];
-    for (int v = 0; v < panel_vectors; ++v) store(lane + v * lanes<Vec<T>>, vectors[v]);
-    for (int half = width / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; ++i) lane[i] = join(lane[i], lane[i + half]);
-    return lane[0];
+// Lane i joined with lane i + half, then quarters, and so on. All lanes come to hold the result: joining is commutative.
+template <int half, class V, class Join, int... lane> inline V join_within(V values, Join join, Numbers<lane...> all) {
+    values = join(values, __builtin_shufflevector(values, values, (lane ^ half)...));
+    if constexpr (half > 1) values = join_within<half / 2>(values, join, all);
+    return values;
+}
+
+// The panel's tree: as long as its halves are whole registers these are joined, then the lanes of the last one.
+template <class T, class Join> Vec<T> join_lanes(const Vec<T>* registers, Join join) {
+    Vec<T> joined[panel_vectors];
+    for (int v = 0; v < panel_vectors; ++v) joined[v] = registers[v];
+    DELTARULE_UNROLL for (int half = panel_vectors / 2; half > 0; half /= 2) for (int v = 0; v < half; ++v) joined[v] =
+        join(joined[v], joined[v + half]);
+    return join_within<lanes<Vec<T>> / 2>(joined[0], join, LaneNumbers<Vec<T>>{});
 }
 
 // Adds registers of a row; `lane` is where in its panel a register lies.
@@ -30,8 +37,8 @@ template <class T> struct RowSum {
     Vec<T> sums[panel_vectors]{};
 
     void add(Vec<T> values, Index lane) { sums[lane / lanes<Vec<T>>] += values; }
-    T total() const {
-        return join_lanes<T>(sums, [](T a, T b) { return a + b; });
+    Vec<T> total() const { // in every lane
+        return join_lanes<T>(sums, [](Vec<T> a, Vec<T> b) { return a + b; });
     }
 };
 
@@ -45,8 +52,8 @@ template <class T> struct RowMax {
         Vec<T>& kept = largest[lane / lanes<Vec<T>>];
         kept = values > kept ? values : kept;
     }
-    T total() const {
-        return join_lanes<T>(largest, [](T a, T b) { return a > b ? a : b; });
+    Vec<T> total() const { // in every lane
+        return join_lanes<T>(largest, [](Vec<T> a, Vec<T> b) { return a > b ? a : b; });
     }
 };
 
@@ -60,7 +67,7 @@ template <class T, class Visit> inline void for_registers(Index columns, Index s
 
 // log Σ exp(z_j) = m + log1p(others), where m is the largest and `others` leaves one largest out: 1 + tiny would lose it.
 template <class T> struct LogSumExp {
-    T largest, others;
+    Vec<T> largest, others; // in every lane
 };
 
 // Also leaves exp(z_j - m) in `powers` (stride powers_stride), unless it is null; it may be z itself. The rounding of
@@ -72,7 +79,7 @@ LogSumExp<T> log_sum_exp(const T* z, Index stride, Index columns, Index row, T* 
     RowMax<T> max;
     for_registers<T>(columns, stride, row,
                      [&](Index at, Index lane, auto in_use) { max.add(in_use ? load(z + at) : lowest, lane); });
-    const Vec<T> largest = splat<Vec<T>>(max.total());
+    const Vec<T> largest = max.total();
     RowSum<T> others, ties;
     for_registers<T>(columns, stride, row, [&](Index at, Index lane, auto in_use) {
         const Vec<T> values = load(z + at);
@@ -82,12 +89,12 @@ LogSumExp<T> log_sum_exp(const T* z, Index stride, Index columns, Index row, T* 
         ties.add(is_largest ? splat<Vec<T>>(1) : Vec<T>{}, lane);
         if (powers) store(powers + (at / (stride * width) * powers_stride + row) * width + lane, power);
     });
-    return {largest[0], others.total() + (ties.total() - 1)};
+    return {largest, others.total() + (ties.total() - 1)};
 }
 
 template <class T> void softmax(T* values, Index stride, Index columns, Index first_row, Index last_row) {
     for (Index row = first_row; row < last_row; ++row) {
-        const Vec<T> sum = splat<Vec<T>>(1 + log_sum_exp(values, stride, columns, row, values, stride).others);
+        const Vec<T> sum = 1 + log_sum_exp(values, stride, columns, row, values, stride).others;
         for_registers<T>(columns, stride, row,
                          [&](Index at, Index, auto) { store(values + at, load(values + at) / sum); });
     }
@@ -105,58 +112,70 @@ template <class T> void softmax_slope(const T* output, Index output_stride, T* d
         for_registers<T>(columns, delta_stride, row, [&](Index at, Index lane, auto in_use) {
             sum.add(in_use ? of_output(at, lane) * load(delta + at) : Vec<T>{}, lane);
         });
-        const Vec<T> total = splat<Vec<T>>(sum.total());
+        const Vec<T> total = sum.total();
         for_registers<T>(columns, delta_stride, row, [&](Index at, Index lane, auto in_use) {
             store(delta + at, in_use ? of_output(at, lane) * (load(delta + at) - total) : Vec<T>{});
         });
     }
 }
 
-// ℓ = log Σ exp(z) - z_label, from class indices, or Σ t_j (log Σ exp(z) - z_j) from rows of probabilities t;
-// dℓ/dz = softmax(z) Σt - t.
-template <class T> void cross_entropy_rows(const LossRows<T>& l) {
+// From class indices: ℓ = log Σ exp(z) - z_label, dℓ/dz = softmax(z) - 1[label].
+template <class T> void cross_entropy_of_labels(const LossRows<T>& l) {
+    constexpr Index width = panel_width<T>;
+    constexpr Index rows_at_once = lanes<Vec<T>>; // whose logarithms share a register
+    for (Index first = l.first_row; first < l.last_row; first += rows_at_once) {
+        const Index count = l.last_row - first < rows_at_once ? l.last_row - first : rows_at_once;
+        T others_of[rows_at_once]{}, distance[rows_at_once]{}, value[rows_at_once];
+        for (Index i = 0; i < count; ++i) {
+            const Index row = first + i, panel = l.labels[row] / width, lane = l.labels[row] % width;
+            const auto [largest, others] =
+                log_sum_exp(l.output, l.output_stride, l.columns, row, l.delta, l.delta_stride);
+            others_of[i] = others[0];
+            distance[i] = largest[0] - l.output[(panel * l.output_stride + row) * width + lane];
+            if (!l.delta) continue;
+            T* const of_label = l.delta + (panel * l.delta_stride + row) * width + lane;
+            const Vec<T> share = splat<Vec<T>>(l.row_scale[row]) / (1 + others);
+            // p - 1 = (e - (1 + others)) / (1 + others), without the cancellation of a sure network
+            const T delta_of_label = (*of_label - 1 - others[0]) * share[0];
+            for_registers<T>(l.columns, l.delta_stride, row,
+                             [&](Index at, Index, auto) { store(l.delta + at, load(l.delta + at) * share); });
+            *of_label = delta_of_label;
+        }
+        store(value, log1p(load(others_of)) + load(distance));
+        for (Index i = 0; i < count; ++i) l.row_value[first + i] = value[i];
+    }
+}
+
+// From rows of probabilities t: ℓ = Σ t_j (log Σ exp(z) - z_j), dℓ/dz = softmax(z) Σt - t.
+template <class T> void cross_entropy_of_probabilities(const LossRows<T>& l) {
     constexpr Index width = panel_width<T>;
     for (Index row = l.first_row; row < l.last_row; ++row) {
         const auto [largest, others] = log_sum_exp(l.output, l.output_stride, l.columns, row, l.delta, l.delta_stride);
-        const T log_sum = log1p(splat<Vec<T>>(others))[0];
-        const Vec<T> sum = splat<Vec<T>>(1 + others);
-        const T row_scale = l.delta ? l.row_scale[row] : T{};
-        const Vec<T> scale = splat<Vec<T>>(row_scale);
-        if (l.labels) {
-            const Index panel = l.labels[row] / width, lane = l.labels[row] % width;
-            l.row_value[row] = log_sum + (largest - l.output[(panel * l.output_stride + row) * width + lane]);
-            if (!l.delta) continue;
-            T* const of_label = l.delta + (panel * l.delta_stride + row) * width + lane;
-            const T power = *of_label;
-            for_registers<T>(l.columns, l.delta_stride, row,
-                             [&](Index at, Index, auto) { store(l.delta + at, scale * (load(l.delta + at) / sum)); });
-            // p - 1 = (e - (1 + others)) / (1 + others), without the cancellation of a sure network
-            *of_label = row_scale * ((power - 1 - others) / (1 + others));
-        } else {
-            const auto of = [row](const T* matrix, Index stride, Index column, Index lane) {
-                return load(matrix + (column / width * stride + row) * width + lane);
-            };
-            RowSum<T> weight, distance;
-            const Vec<T> shift = splat<Vec<T>>(largest);
-            for_registers<T>(l.columns, l.output_stride, row, [&](Index at, Index lane, auto in_use) {
-                const Index column = at / (l.output_stride * width) * width;
-                const Vec<T> target = in_use ? of(l.target, l.target_stride, column, lane) : Vec<T>{};
-                weight.add(target, lane);
-                distance.add(target == 0 ? Vec<T>{} : target * (shift - load(l.output + at)), lane);
-            });
-            const T total = weight.total();
-            l.row_value[row] = log_sum * total + distance.total();
-            if (!l.delta) continue;
-            const Vec<T> totals = splat<Vec<T>>(total), rest_of_sum = splat<Vec<T>>(others);
-            for_registers<T>(l.columns, l.delta_stride, row, [&](Index at, Index lane, auto in_use) {
-                const Vec<T> power = load(l.delta + at),
-                             target = of(l.target, l.target_stride, at / (l.delta_stride * width) * width, lane);
-                // pΣt - t as p (Σt - t) - (1 - p) t, which keeps its digits where the network is sure
-                const Vec<T> p = power / sum, rest = (rest_of_sum + (1 - power)) / sum;
-                store(l.delta + at, in_use ? scale * (p * (totals - target) - rest * target) : Vec<T>{});
-            });
-        }
+        // at is of the stride that it was counted with
+        const auto target_at = [&](Index at, Index stride, Index lane) {
+            return load(l.target + (at / (stride * width) * l.target_stride + row) * width + lane);
+        };
+        RowSum<T> weight, distance;
+        for_registers<T>(l.columns, l.output_stride, row, [&, shift = largest](Index at, Index lane, auto in_use) {
+            const Vec<T> target = in_use ? target_at(at, l.output_stride, lane) : Vec<T>{};
+            weight.add(target, lane);
+            distance.add(target == 0 ? Vec<T>{} : target * (shift - load(l.output + at)), lane);
+        });
+        const Vec<T> total = weight.total();
+        l.row_value[row] = (log1p(others) * total + distance.total())[0];
+        if (!l.delta) continue;
+        const Vec<T> scale = splat<Vec<T>>(l.row_scale[row]), sum = 1 + others;
+        for_registers<T>(l.columns, l.delta_stride, row, [&, rest_of_sum = others](Index at, Index lane, auto in_use) {
+            const Vec<T> power = load(l.delta + at), target = target_at(at, l.delta_stride, lane);
+            // pΣt - t as p (Σt - t) - (1 - p) t, which keeps its digits where the network is sure
+            const Vec<T> p = power / sum, rest = (rest_of_sum + (1 - power)) / sum;
+            store(l.delta + at, in_use ? scale * (p * (total - target) - rest * target) : Vec<T>{});
+        });
     }
+}
+
+template <class T> void cross_entropy_rows(const LossRows<T>& l) {
+    return l.labels ? cross_entropy_of_labels(l) : cross_entropy_of_probabilities(l);
 }
 
 } // namespace

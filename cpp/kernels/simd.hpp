@@ -92,5 +92,13 @@ template <class V> inline V sign(V a) {
     return a > zero ? splat<V>(1) : (a < zero ? splat<V>(-1) : zero);
 }
 
+// 0, 1, … count-1 as a pack: the lane numbers of a shuffle, which must be constants.
+template <int... numbers> struct Numbers {};
+template <int count, int... rest> struct NumbersBelow : NumbersBelow<count - 1, count - 1, rest...> {};
+template <int... rest> struct NumbersBelow<0, rest...> {
+    using type = Numbers<rest...>;
+};
+template <class V> using LaneNumbers = typename NumbersBelow<lanes<V>>::type;
+
 } // namespace
 } // namespace deltarule::DELTARULE_ISA

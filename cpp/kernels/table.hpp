@@ -35,14 +35,14 @@ template <class T> struct Multiply {
     T* saved;             // as output, or null
 };
 
-// gradient = inputᵀ · delta for the rows first_row … of the gradient and its panels first_panel …
+// gradient = inputᵀ · delta, the part of it from first_row and first_panel on; `gradient` points to where that begins.
 template <class T> struct WeightGradient {
     const T* input; // (batch, depth)
     Index input_stride;
     const T* delta; // (batch, columns)
     Index delta_stride;
     Index batch;
-    T* gradient; // (depth, columns)
+    T* gradient; // of (depth, columns)
     Index gradient_stride;
     Index first_row, last_row;
     Index first_panel, last_panel;
@@ -110,7 +110,7 @@ template <class T> struct Kernels {
 
     void (*multiply)(const Multiply<T>&);
     void (*weight_gradient)(const WeightGradient<T>&);
-    // sums[column] = Σ over the batch of delta, for the panels first … last-1
+    // Σ over the batch of delta, for the panels first … last-1; `sums` points to where those begin
     void (*column_sums)(const T* delta, Index delta_stride, Index batch, T* sums, Index first_panel, Index last_panel);
     void (*transpose)(const Transpose<T>&);
     // Rows of a row-major matrix, picked by `order` (null: one after the other from first), into rows 0 … of panels.
@@ -127,6 +127,7 @@ template <class T> struct Kernels {
     void (*scale)(T* values, Index count, T factor);
     void (*clamp)(T* values, Index count, T bound);
     bool (*all_finite)(const T* values, Index count);
+    double (*peak)(Index repetitions, T* result); // multiply-adds alone: the operations done, to be timed
 };
 
 struct KernelTable {

@@ -72,7 +72,7 @@ template <class T> void Dense<T>::backward_input(const LayerMemory<T>& memory, I
 // About 64 rows by 6 panels of the weight: enough work to be worth handing out, little enough to stay in the cache. The
 // bias goes with the tiles of the first row.
 template <class T> std::vector<Tile> Dense<T>::tiles(Index batch) const {
-    const Index row_step = batch <= 16384 ? 64 : 16; // a huge batch is work enough
+    const Index row_step = batch <= 16384 ? 64 : batch <= 131072 ? 16 : 8; // a huge batch is work enough
     constexpr Index panel_step = 6;
     const Index panels = PanelView<T>{nullptr, 0, this->outputs()}.panels();
     std::vector<Tile> tiles;
@@ -89,20 +89,21 @@ template <class T> std::vector<Tile> Dense<T>::tiles(Index batch) const {
 }
 
 // dL/dW = xᵀ δ, dL/db = Σ δ
-template <class T> void Dense<T>::backward_weights(const LayerMemory<T>& memory, Index batch, const Tile& tile) const {
+template <class T> void Dense<T>::backward_weights(const LayerMemory<T>& memory, Index batch, const Tile& tile,
+                                                   const TileGradient<T>& gradient) const {
     kernels_.weight_gradient({.input = memory.input.data,
                               .input_stride = memory.input.rows,
                               .delta = memory.delta.data,
                               .delta_stride = memory.delta.rows,
                               .batch = batch,
-                              .gradient = memory.gradients[0].data,
-                              .gradient_stride = memory.gradients[0].rows,
+                              .gradient = gradient.first,
+                              .gradient_stride = gradient.stride,
                               .first_row = tile.rows.first,
                               .last_row = tile.rows.last,
                               .first_panel = tile.panels.first,
                               .last_panel = tile.panels.last});
     if (use_bias_ && tile.rows.first == 0)
-        kernels_.column_sums(memory.delta.data, memory.delta.rows, batch, memory.gradients[1].data, tile.panels.first,
+        kernels_.column_sums(memory.delta.data, memory.delta.rows, batch, gradient.second, tile.panels.first,
                              tile.panels.last);
 }
 

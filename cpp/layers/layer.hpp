@@ -37,8 +37,15 @@ template <class T> struct LayerMemory {
     T* saved = nullptr;          // beside the output, where the activation keeps its input
     PanelView<T> delta;          // dL/dz, of the output's shape
     PanelView<T> input_gradient; // dL/d(input), or the delta of the layer below; data is null where nobody needs it
-    std::vector<PanelView<T>> tensors, gradients; // in the order of Layer::tensors
-    PanelView<T> transposed;                      // of the weight, where backward_input needs it
+    std::vector<PanelView<T>> tensors; // in the order of Layer::tensors
+    PanelView<T> transposed;           // of the weight, where backward_input needs it
+};
+
+// Where the gradient of one tile goes: into the array of all gradients, or, packed, into a thread's own small memory.
+template <class T> struct TileGradient {
+    T* first;     // of the tile's part of the first tensor
+    Index stride; // rows between its panels
+    T* second;    // of its part of the second tensor, if the tile has one
 };
 
 // Multiplies dL/d(output) by the slope: values *= f'(saved). Null where there is nothing to do.
@@ -65,7 +72,8 @@ template <class T> class Layer {
     virtual void backward_input(const LayerMemory<T>& memory, Index batch_first, Index batch_last,
                                 const Slope<T>& below) const = 0;
     virtual std::vector<Tile> tiles(Index batch) const = 0;
-    virtual void backward_weights(const LayerMemory<T>& memory, Index batch, const Tile& tile) const = 0;
+    virtual void backward_weights(const LayerMemory<T>& memory, Index batch, const Tile& tile,
+                                  const TileGradient<T>& gradient) const = 0;
     // After the tensors have changed: what is kept in step with them, such as the transposed weight.
     virtual void refresh(const LayerMemory<T>& memory, const Tile& tile) const = 0;
 

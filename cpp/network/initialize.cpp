@@ -14,23 +14,25 @@ namespace deltarule {
 namespace {
 
 using Matrix = MatrixView<double>; // (inputs, units)
+using Look = std::function<void()>;
 
-void uniform(Matrix w, double bound, Random& random) {
+void uniform(Matrix w, double bound, Random& random, const Look&) {
     for (Index i = 0; i < w.rows * w.columns; ++i) w.data[i] = (2 * random.uniform() - 1) * bound;
 }
 
-void normal(Matrix w, double deviation, Random& random) {
+void normal(Matrix w, double deviation, Random& random, const Look&) {
     for (Index i = 0; i < w.rows * w.columns; ++i) w.data[i] = random.normal() * deviation;
 }
 
 // Orthonormal rows or columns, whichever are fewer: Gram-Schmidt on normal vectors, done twice, which is enough
 // (L. Giraud et al., Numerische Mathematik 101 (2005) 87).
-void orthogonal(Matrix w, double, Random& random) {
+void orthogonal(Matrix w, double, Random& random, const Look& look) {
     const bool by_rows = w.rows <= w.columns;
     const Index vectors = by_rows ? w.rows : w.columns;
     const Index length = by_rows ? w.columns : w.rows;
     const Buffer<double> basis(multiply(vectors, length));
     for (Index v = 0; v < vectors; ++v) {
+        look();
         double* const vector = basis.data() + v * length;
         for (Index i = 0; i < length; ++i) vector[i] = random.normal();
         for (int pass = 0; pass < 2; ++pass) {
@@ -51,13 +53,13 @@ void orthogonal(Matrix w, double, Random& random) {
             w.row(row)[column] = by_rows ? basis[row * length + column] : basis[column * length + row];
 }
 
-void zeros(Matrix w, double, Random&) {
+void zeros(Matrix w, double, Random&, const Look&) {
     for (Index i = 0; i < w.rows * w.columns; ++i) w.data[i] = 0;
 }
 
 struct Row {
     const char* name;
-    void (*fill)(Matrix, double, Random&);
+    void (*fill)(Matrix, double, Random&, const Look&);
     double (*size)(double fan_in, double fan_out); // the bound or the deviation
 };
 constexpr Row rows[] = {
@@ -95,7 +97,7 @@ std::vector<std::string> initializer_names() {
     return names;
 }
 
-template <class T> void initialize(const Model<T>& model, std::uint64_t seed, T* parameters) {
+template <class T> void initialize(const Model<T>& model, std::uint64_t seed, T* parameters, const Look& look) {
     for (std::size_t i = 0; i < model.tensors().size(); ++i) {
         const Tensor& tensor = model.tensors()[i];
         const LayerSpec& layer = model.spec().layers[static_cast<std::size_t>(tensor.layer)];
@@ -103,16 +105,18 @@ template <class T> void initialize(const Model<T>& model, std::uint64_t seed, T*
                               : layer.init == "auto" ? automatic(layer.activation)
                                                      : layer.init);
         const Buffer<double> drawn(multiply(tensor.shape.rows, tensor.shape.columns));
+        look();
         Random random(seed, Stream::initialize, i);
         row.fill({drawn.data(), tensor.shape.rows, tensor.shape.columns},
-                 row.size(static_cast<double>(tensor.shape.rows), static_cast<double>(tensor.shape.columns)), random);
+                 row.size(static_cast<double>(tensor.shape.rows), static_cast<double>(tensor.shape.columns)), random,
+                 look);
         const PanelView<T> target = model.view(tensor, parameters);
         for (Index r = 0; r < target.rows; ++r)
             for (Index c = 0; c < target.columns; ++c) target.at(r, c) = static_cast<T>(drawn[r * target.columns + c]);
     }
 }
 
-template void initialize(const Model<float>&, std::uint64_t, float*);
-template void initialize(const Model<double>&, std::uint64_t, double*);
+template void initialize(const Model<float>&, std::uint64_t, float*, const Look&);
+template void initialize(const Model<double>&, std::uint64_t, double*, const Look&);
 
 } // namespace deltarule

@@ -1,5 +1,6 @@
 #include "network/plan.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/require.hpp"
@@ -44,26 +45,27 @@ Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose, const st
         layers_.back() = replaced_last_.get();
     }
 
+    // An odd number of rows from panel to panel: with a power of two, one row of all panels would share a few cache sets.
+    const Index stride = batch_size | 1;
     Layout<T> layout;
     memory_.resize(layers_.size());
-    T* gradients = nullptr;
     for (std::size_t i = 0; i < layers_.size(); ++i) {
         const Layer<T>& layer = *layers_[i];
         LayerMemory<T>& memory = memory_[i];
-        memory.input = {nullptr, batch_size, layer.inputs()};
-        memory.output = memory.delta = {nullptr, batch_size, layer.outputs()};
+        memory.input = {nullptr, stride, layer.inputs()};
+        memory.output = memory.delta = {nullptr, stride, layer.outputs()};
         memory.input_gradient = memory.input;
         memory.transposed = {nullptr, layer.outputs(), layer.inputs()};
-        if (i == 0) layout.place(&memory.input.data, batch_size, layer.inputs());
-        layout.place(&memory.output.data, batch_size, layer.outputs());
+        if (i == 0) layout.place(&memory.input.data, stride, layer.inputs());
+        layout.place(&memory.output.data, stride, layer.outputs());
         if (!training) continue;
-        if (layer.keeps_input()) layout.place(&memory.saved, batch_size, layer.outputs());
-        layout.place(&memory.delta.data, batch_size, layer.outputs());
+        if (layer.keeps_input()) layout.place(&memory.saved, stride, layer.outputs());
+        layout.place(&memory.delta.data, stride, layer.outputs());
         if (i == 0 && purpose != Purpose::training_with_input_gradient) continue;
         layout.place(&memory.transposed.data, layer.outputs(), layer.inputs());
-        if (i == 0) layout.place(&memory.input_gradient.data, batch_size, layer.inputs());
+        if (i == 0) layout.place(&memory.input_gradient.data, stride, layer.inputs());
     }
-    if (training && model.size() > 0) layout.place(&gradients, model.size() / panel_width<T>, 1);
+    if (training && purpose != Purpose::fused_training) layout.place(&gradients_, model.size() / panel_width<T>, 1);
     workspace_ = layout.make();
     for (std::size_t i = 1; i < layers_.size(); ++i) {
         memory_[i].input.data = memory_[i - 1].output.data;
@@ -75,29 +77,21 @@ Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose, const st
         const auto layer = static_cast<std::size_t>(tensor.layer);
         tensors[layer].push_back(tensor);
         memory_[layer].tensors.push_back({nullptr, tensor.shape.rows, tensor.shape.columns});
-        memory_[layer].gradients.push_back({nullptr, tensor.shape.rows, tensor.shape.columns});
     }
     for (std::size_t i = 0; training && i < layers_.size(); ++i)
         for (Tile& tile : layers_[i]->tiles(batch_size)) {
             PlanTile<T> planned{static_cast<Index>(i), std::move(tile), {}, 0};
+            Index packed = 0;
             for (const auto& stretch : planned.tile.stretches) {
                 const Tensor& tensor = tensors[i][static_cast<std::size_t>(stretch.tensor)];
-                planned.stretches.push_back({tensor.offset + stretch.first * panel_width<T>,
-                                             stretch.size * panel_width<T>, tensor.shape.penalized});
-                planned.cost += static_cast<double>(stretch.size);
+                const Index size = stretch.size * panel_width<T>;
+                planned.stretches.push_back(
+                    {tensor.offset + stretch.first * panel_width<T>, size, packed, tensor.shape.penalized});
+                packed += size;
             }
+            planned.cost = static_cast<double>(packed);
             tiles_.push_back(std::move(planned));
         }
-    set_gradients(gradients);
-}
-
-template <class T> void Plan<T>::set_gradients(T* gradients) {
-    gradients_ = gradients;
-    std::vector<std::size_t> next(layers_.size());
-    for (const Tensor& tensor : model_.tensors()) {
-        const auto layer = static_cast<std::size_t>(tensor.layer);
-        memory_[layer].gradients[next[layer]++].data = gradients ? gradients + tensor.offset : nullptr;
-    }
 }
 
 template <class T> void Plan<T>::bind(T* parameters) {
@@ -142,9 +136,23 @@ template <class T> void Plan<T>::backward(Index first, Index last) const {
                                        i > 0 ? layers_[i - 1]->slope(memory_[i - 1]) : Slope<T>{});
 }
 
-template <class T> void Plan<T>::gradient(const PlanTile<T>& tile, Index batch) const {
+template <class T> void Plan<T>::gradient(const PlanTile<T>& tile, Index batch, T* packed) const {
     const auto i = static_cast<std::size_t>(tile.layer);
-    layers_[i]->backward_weights(memory_[i], batch, tile.tile);
+    // The stretches of a tile: one for each panel of its first tensor, then perhaps one of its second.
+    const auto panels = static_cast<std::size_t>(tile.tile.panels.size());
+    const auto home = [&](std::size_t stretch) -> T* {
+        if (stretch >= tile.stretches.size()) return nullptr;
+        return packed ? packed + tile.stretches[stretch].packed : gradients_ + tile.stretches[stretch].offset;
+    };
+    const Index stride = packed ? tile.tile.rows.size() : memory_[i].tensors[0].rows;
+    layers_[i]->backward_weights(memory_[i], batch, tile.tile, {home(0), stride, home(panels)});
+}
+
+template <class T> Index Plan<T>::largest_tile() const {
+    Index largest = 0;
+    for (const PlanTile<T>& tile : tiles_)
+        largest = std::max(largest, tile.stretches.back().packed + tile.stretches.back().size);
+    return largest;
 }
 
 template <class T> void Plan<T>::refresh(const PlanTile<T>& tile) const {

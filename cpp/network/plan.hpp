@@ -16,11 +16,17 @@
 
 namespace deltarule {
 
-enum class Purpose { inference, training, training_with_input_gradient };
+enum class Purpose {
+    inference,
+    fused_training, // each tile's gradient is used up before the next is computed: there is no array of all of them
+    training,
+    training_with_input_gradient
+};
 
 template <class T> struct PlanTile {
     struct Stretch {
         Index offset, size; // in the flat array
+        Index packed;       // in an array of the tile's own
         bool penalized;
     };
     Index layer;
@@ -34,8 +40,7 @@ template <class T> class Plan {
     // output_activation replaces that of the last layer, unless it is empty
     Plan(const Model<T>& model, Index batch_size, Purpose purpose, const std::string& output_activation = {});
 
-    void bind(T* parameters);                                       // the flat array to work with from now on
-    void bind_gradients(T* gradients) { set_gradients(gradients); } // another home for the gradients than the workspace
+    void bind(T* parameters); // the flat array to work with from now on
 
     const Model<T>& model() const { return model_; }
     Index batch_size() const { return batch_size_; }
@@ -52,15 +57,15 @@ template <class T> class Plan {
 
     void forward(Index first, Index last) const;
     void backward(Index first, Index last) const;
-    void gradient(const PlanTile<T>& tile, Index batch) const;
+    // The tile's part of gradients(), or, where `packed` is given, its stretches one after the other in there.
+    void gradient(const PlanTile<T>& tile, Index batch, T* packed = nullptr) const;
+    Index largest_tile() const; // what `packed` must hold
     void refresh(const PlanTile<T>& tile) const;
 
     // The first layer that has something not finite in its tensors or in the output of the rows before `batch`; -1: none
     Index first_layer_not_finite(Index batch) const;
 
   private:
-    void set_gradients(T* gradients);
-
     const Model<T>& model_;
     const Index batch_size_;
     std::unique_ptr<Layer<T>> replaced_last_;

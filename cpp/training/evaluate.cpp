@@ -59,8 +59,14 @@ template <class T> void Evaluation<T>::run(int thread, int threads, Monitor& mon
     for (Index block = mine.first; block < mine.last && !monitor.should_stop(); ++block) {
         const Batch batch{nullptr, block * rows, std::min(rows, samples_.size() - block * rows)};
         const double weight = worker.batch_loss->total_weight(samples_, batch);
-        worker.batch_loss->gather(samples_, batch, weight, 0, batch.count);
-        worker.plan->forward(0, batch.count);
+        const Index at_a_time = rows_at_a_time(model_.operations_per_sample(), 256);
+        for (Index first = 0; first < batch.count && !monitor.should_stop(); first += at_a_time) {
+            const Index last = std::min(first + at_a_time, batch.count);
+            worker.batch_loss->gather(samples_, batch, weight, first, last);
+            worker.plan->forward(first, last);
+            if (thread == 0) monitor.poll(model_.operations_per_sample() * static_cast<double>(last - first));
+        }
+        if (monitor.should_stop()) return;
         double value = 0;
         if (loss_.kernel) {
             worker.batch_loss->rows(samples_, 0, batch.count);
@@ -74,7 +80,6 @@ template <class T> void Evaluation<T>::run(int thread, int threads, Monitor& mon
         }
         block_sum_[static_cast<std::size_t>(block)] = value * weight;
         block_weight_[static_cast<std::size_t>(block)] = weight;
-        if (thread == 0) monitor.poll(model_.operations_per_sample() * static_cast<double>(batch.count));
     }
 }
 

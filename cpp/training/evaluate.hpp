@@ -24,6 +24,7 @@ template <class T> class Evaluation {
     // By all threads alike, then value() by one of them after a barrier; custom losses run on thread 0 alone.
     void run(int thread, int threads, Monitor& monitor);
     double value() const;
+    int workers() const { return static_cast<int>(workers_.size()); } // more threads would find nothing to do
     std::exception_ptr failure() const { return failure_; }
 
   private:

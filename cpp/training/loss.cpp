@@ -49,10 +49,14 @@ template <class T> void BatchLoss<T>::gather(const Samples<T>& samples, const Ba
     else
         rows_of(samples.targets, {target_.data(), plan_.batch_size(), samples.targets.columns});
     // A batch whose weights are all zero has no gradient and no say in the mean.
-    const T share = total_weight > 0 ? static_cast<T>(1 / total_weight) : T{0};
+    if (!samples.weights) {
+        const T share = static_cast<T>(1 / total_weight);
+        for (Index row = first; row < last; ++row) scale_[row] = share;
+        return;
+    }
     for (Index row = first; row < last; ++row) {
-        if (samples.weights) weight_[row] = samples.weights[batch.sample(row)];
-        scale_[row] = samples.weights ? weight_[row] * share : share;
+        weight_[row] = samples.weights[batch.sample(row)];
+        scale_[row] = total_weight > 0 ? static_cast<T>(static_cast<double>(weight_[row]) / total_weight) : T{0};
     }
 }
 

@@ -35,10 +35,11 @@ template <class T> class Optimizer {
     void undo_begin() { // the step was given up before any update
         for (std::size_t i = 0; i < carry_before_.size(); ++i) carry_[i] = carry_before_[i];
     }
-    void update(T* parameters, const T* gradients, Index offset, Index count) const {
+    // of the parameters from offset on, whose gradients begin at `gradient`
+    void update(T* parameters, const T* gradient, Index offset, Index count) const {
         T* state[optimizer_slots];
         for (int slot = 0; slot < optimizer_slots; ++slot) state[slot] = state_[slot] ? state_[slot] + offset : nullptr;
-        kernel_.update(parameters + offset, gradients + offset, state, count, constants_.data());
+        kernel_.update(parameters + offset, gradient, state, count, constants_.data());
     }
 
   private:

@@ -5,17 +5,12 @@
 
 namespace deltarule {
 
-namespace {
-// Past so many multiply-adds a step takes long enough for a Ctrl-C to fall into its gradients: they then come first and the
-// updates all after, so that the step can still be given up.
-constexpr double long_step = 2e9;
-} // namespace
-
 template <class T> Step<T>::Step(Plan<T>& plan, const BatchLoss<T>& batch_loss, const Loss<T>& loss,
-                                 Optimizer<T>* optimizer, const Clipping& clipping, Monitor& monitor)
+                                 Optimizer<T>* optimizer, const Clipping& clipping, Monitor& monitor, int threads)
     : plan_(plan), batch_loss_(batch_loss), loss_(loss), optimizer_(optimizer), clipping_(clipping), monitor_(monitor),
       work_per_sample_(plan.model().operations_per_sample()), block_rows_(rows_at_a_time(2 * work_per_sample_, 128)),
-      tile_penalty_(plan.tiles().size()), tile_squares_(plan.tiles().size()) {
+      fused_(plan.gradients() == nullptr), packed_size_(fused_ ? plan.largest_tile() : 0),
+      packed_(packed_size_ * threads), tile_penalty_(plan.tiles().size()), tile_squares_(plan.tiles().size()) {
     for (const LayerSpec& layer : plan.model().spec().layers)
         has_penalty_ = has_penalty_ || layer.l1 > 0 || layer.l2 > 0;
 }
@@ -25,8 +20,6 @@ Outcome Step<T>::run(int thread, int threads, Barrier& barrier, const Samples<T>
     const double total_weight = batch_loss_.total_weight(samples, batch);
     const Range tiles =
         threads == 1 ? Range{0, static_cast<Index>(plan_.tiles().size())} : plan_.tiles_of(thread, threads);
-    const bool separate = !optimizer_ || clipping_.norm > 0 || clipping_.value > 0 ||
-                          work_per_sample_ * static_cast<double>(batch.count) > long_step;
 
     forward_and_backward(thread, share(batch.count, thread, threads), barrier, samples, batch, total_weight);
     if (thread == 0) {
@@ -47,8 +40,8 @@ Outcome Step<T>::run(int thread, int threads, Barrier& barrier, const Samples<T>
         if (thread == 0) value_ = value;
         return give_up(Outcome::diverged);
     }
-    gradients(tiles, batch.count, thread, !separate);
-    if (separate) {
+    gradients(tiles, batch.count, thread);
+    if (!fused_) {
         if (thread == 0) stop_late_ = monitor_.should_stop();
         barrier.wait();
         if (stop_late_) return give_up(Outcome::interrupted);
@@ -102,12 +95,16 @@ template <class T> void Step<T>::forward_and_backward(int thread, Range rows, Ba
     if (!failed_) in_blocks([&](Index first, Index last) { plan_.backward(first, last); });
 }
 
-template <class T> void Step<T>::gradients(Range tiles, Index batch, int thread, bool update_too) {
+template <class T> void Step<T>::gradients(Range tiles, Index batch, int thread) {
     const Kernels<T>& kernels = plan_.model().kernels();
+    T* const packed = fused_ ? packed_.data() + packed_size_ * thread : nullptr;
     for (Index t = tiles.first; t < tiles.last; ++t) {
-        if (!update_too && monitor_.should_stop()) break; // nothing is updated yet: the step can be given up
+        if (!fused_ && monitor_.should_stop()) break; // nothing is updated yet: the step can be given up
         const PlanTile<T>& tile = plan_.tiles()[static_cast<std::size_t>(t)];
-        plan_.gradient(tile, batch);
+        plan_.gradient(tile, batch, packed);
+        const auto gradient_of = [&](const auto& stretch) {
+            return packed ? packed + stretch.packed : plan_.gradients() + stretch.offset;
+        };
         if (has_penalty_) {
             const LayerSpec& layer = plan_.model().spec().layers[static_cast<std::size_t>(tile.layer)];
             double penalty = 0;
@@ -116,23 +113,23 @@ template <class T> void Step<T>::gradients(Range tiles, Index batch, int thread,
                 double absolute = 0, squared = 0;
                 kernels.penalty_sums(plan_.parameters() + stretch.offset, stretch.size, &absolute, &squared);
                 penalty += layer.l1 * absolute + 0.5 * layer.l2 * squared;
-                kernels.add_penalty(plan_.parameters() + stretch.offset, plan_.gradients() + stretch.offset,
-                                    stretch.size, static_cast<T>(layer.l1), static_cast<T>(layer.l2));
+                kernels.add_penalty(plan_.parameters() + stretch.offset, gradient_of(stretch), stretch.size,
+                                    static_cast<T>(layer.l1), static_cast<T>(layer.l2));
             }
             tile_penalty_[static_cast<std::size_t>(t)] = penalty;
         }
         if (clipping_.value > 0)
             for (const auto& stretch : tile.stretches)
-                kernels.clamp(plan_.gradients() + stretch.offset, stretch.size, static_cast<T>(clipping_.value));
+                kernels.clamp(gradient_of(stretch), stretch.size, static_cast<T>(clipping_.value));
         if (clipping_.norm > 0) {
             double squares = 0;
             for (const auto& stretch : tile.stretches)
-                squares += kernels.sum_of_squares(plan_.gradients() + stretch.offset, stretch.size);
+                squares += kernels.sum_of_squares(gradient_of(stretch), stretch.size);
             tile_squares_[static_cast<std::size_t>(t)] = squares;
         }
-        if (update_too) {
+        if (fused_) {
             for (const auto& stretch : tile.stretches)
-                optimizer_->update(plan_.parameters(), plan_.gradients(), stretch.offset, stretch.size);
+                optimizer_->update(plan_.parameters(), gradient_of(stretch), stretch.offset, stretch.size);
             plan_.refresh(tile);
         }
         poll(thread, tile.cost * static_cast<double>(batch));
@@ -151,7 +148,9 @@ template <class T> void Step<T>::clip_and_update(Range tiles) {
         for (const auto& stretch : tile.stretches) {
             if (factor < 1)
                 plan_.model().kernels().scale(plan_.gradients() + stretch.offset, stretch.size, static_cast<T>(factor));
-            if (optimizer_) optimizer_->update(plan_.parameters(), plan_.gradients(), stretch.offset, stretch.size);
+            if (optimizer_)
+                optimizer_->update(plan_.parameters(), plan_.gradients() + stretch.offset, stretch.offset,
+                                   stretch.size);
         }
         if (optimizer_) plan_.refresh(tile);
     }

@@ -28,13 +28,22 @@ inline double clip_factor(const Clipping& clipping, double norm) {
     return std::min(1.0, clipping.norm / (norm + 1e-6));
 }
 
+// What a plan for steps of so many samples is made for. Updates that wait for all gradients need an array of them: with
+// clipping, and in a step so long that a Ctrl-C falls into it, which could not be given up with half of them made. Else each
+// tile is updated while its gradient is in the cache.
+template <class T> Purpose step_purpose(const Model<T>& model, Index batch_size, const Clipping& clipping) {
+    constexpr double long_step = 2e9; // multiply-adds
+    const bool long_one = model.operations_per_sample() * static_cast<double>(batch_size) > long_step;
+    return clipping.norm > 0 || clipping.value > 0 || long_one ? Purpose::training : Purpose::fused_training;
+}
+
 enum class Outcome { updated, interrupted, diverged, failed };
 
 template <class T> class Step {
   public:
-    // optimizer may be null: gradients only
+    // optimizer may be null: gradients only. At most `threads` threads will run it.
     Step(Plan<T>& plan, const BatchLoss<T>& batch_loss, const Loss<T>& loss, Optimizer<T>* optimizer,
-         const Clipping& clipping, Monitor& monitor);
+         const Clipping& clipping, Monitor& monitor, int threads);
 
     // To be called by all threads alike. What follows is for thread 0, after it returned.
     Outcome run(int thread, int threads, Barrier& barrier, const Samples<T>& samples, const Batch& batch);
@@ -45,7 +54,7 @@ template <class T> class Step {
   private:
     void forward_and_backward(int thread, Range rows, Barrier& barrier, const Samples<T>& samples, const Batch& batch,
                               double total_weight);
-    void gradients(Range tiles, Index batch, int thread, bool update_too);
+    void gradients(Range tiles, Index batch, int thread);
     void clip_and_update(Range tiles);
     void poll(int thread, double work) const {
         if (thread == 0) monitor_.poll(work);
@@ -58,7 +67,10 @@ template <class T> class Step {
     const Clipping clipping_;
     Monitor& monitor_;
     const double work_per_sample_;
-    const Index block_rows_; // of a batch at a time through all layers
+    const Index block_rows_;  // of a batch at a time through all layers
+    const bool fused_;        // no array of all gradients
+    const Index packed_size_; // of the gradient of one tile
+    const Buffer<T> packed_;  // one for each thread
     bool has_penalty_ = false;
     std::vector<double> tile_penalty_, tile_squares_; // one for each tile, summed in their order
 

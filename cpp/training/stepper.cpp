@@ -12,14 +12,15 @@ template <class T> Stepper<T>::Stepper(const Model<T>& model, T* parameters, Opt
 
 template <class T> Outcome Stepper<T>::step(const Samples<T>& samples, int threads, std::function<bool()> interrupted) {
     if (!plan_ || plan_->batch_size() < samples.size()) {
-        auto plan =
-            std::make_unique<Plan<T>>(model_, samples.size(), Purpose::training, output_activation(model_, loss_));
+        auto plan = std::make_unique<Plan<T>>(
+            model_, samples.size(), optimizer_ ? step_purpose(model_, samples.size(), clipping_) : Purpose::training,
+            output_activation(model_, loss_));
         batch_loss_ = std::make_unique<BatchLoss<T>>(loss_, *plan, true);
         plan_ = std::move(plan);
         plan_->bind(parameters_);
     }
     monitor_ = std::make_unique<Monitor>(std::move(interrupted));
-    step_ = std::make_unique<Step<T>>(*plan_, *batch_loss_, loss_, optimizer_, clipping_, *monitor_);
+    step_ = std::make_unique<Step<T>>(*plan_, *batch_loss_, loss_, optimizer_, clipping_, *monitor_, threads);
     if (optimizer_) keep();
     Outcome outcome = Outcome::failed;
     const int team = static_cast<int>(std::min<Index>(threads, samples.size()));

@@ -17,8 +17,9 @@ template <class T> class Loop {
          const FitOptions<T>& options)
         : model_(model), parameters_(parameters), optimizer_(optimizer), samples_(samples), options_(options),
           batch_size_(std::min(options.batch_size, samples.size())),
-          plan_(model, batch_size_, Purpose::training, output_activation(model, loss)), batch_loss_(loss, plan_, true),
-          monitor_(options.interrupted), step_(plan_, batch_loss_, loss, &optimizer, options.clipping, monitor_),
+          plan_(model, batch_size_, step_purpose(model, batch_size_, options.clipping), output_activation(model, loss)),
+          batch_loss_(loss, plan_, true), monitor_(options.interrupted),
+          step_(plan_, batch_loss_, loss, &optimizer, options.clipping, monitor_, options.threads),
           order_(options.shuffle ? samples.size() : 0), last_finite_(model.size()) {
         plan_.bind(parameters);
         if (options.validation)
@@ -53,7 +54,8 @@ template <class T> class Loop {
     void begin_epoch() {
         if (options_.shuffle)
             shuffle(order_.view(),
-                    Random(options_.seed, Stream::shuffle, static_cast<std::uint64_t>(*options_.epochs_trained)));
+                    Random(options_.seed, Stream::shuffle, static_cast<std::uint64_t>(*options_.epochs_trained)),
+                    [this] { monitor_.poll(1e6); });
         std::memcpy(last_finite_.data(), parameters_, static_cast<std::size_t>(model_.size()) * sizeof(T));
         loss_sum_ = weight_sum_ = 0;
         step_in_epoch_ = 0;

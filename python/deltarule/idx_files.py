@@ -52,7 +52,7 @@ def load_idx(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     >>> load_idx(path)
     array([5, 0, 4], dtype=uint8)
     """
-    import gzip  # here because few sessions read packed files, and it is slow to import
+    import gzip  # here because few programs read packed files, and it is slow to import
     import zlib
 
     name = os.fspath(path)

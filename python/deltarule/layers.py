@@ -17,8 +17,10 @@ ALIASES = {
     "linear": "identity",
     "logistic": "sigmoid",
     "swish": "silu",
+    "xavier": "glorot_uniform",
     "xavier_uniform": "glorot_uniform",
     "xavier_normal": "glorot_normal",
+    "kaiming": "he_uniform",
     "kaiming_uniform": "he_uniform",
     "kaiming_normal": "he_normal",
 }

@@ -21,31 +21,45 @@ Metric = Callable[[Array, Array, str], float]
 
 
 def accuracy(output: Array, targets: Array, kind: str) -> float:
-    """Share of samples whose class is right: the largest output is that of the class index (or largest probability).
+    """Share of samples whose class is right: the largest output is that of the class index, or of the one-hot row.
 
     With one output for each label, the share of labels on the right side: of 0 for hinge losses, of probability ½ else.
     """
     if targets.ndim == 1:
         return float(np.mean(output.argmax(axis=1) == targets))
-    if kind == "classes":
+    one_hot = targets.shape[1] > 1 and bool(
+        ((targets == 0) | (targets == 1)).all() and (targets.sum(axis=1) == 1).all()
+    )
+    if kind == "classes" or one_hot:
         return float(np.mean(output.argmax(axis=1) == targets.argmax(axis=1)))
+    if kind not in ("probabilities", "signs"):
+        raise ValueError("accuracy needs classes: these targets are numbers; use metrics=['r2'] or ['mae']")
     middle = 0.0 if kind == "signs" else 0.5
     return float(np.mean((output > middle) == (targets > middle)))
 
 
+def _difference(output: Array, targets: Array) -> Array:
+    if output.shape != targets.shape:
+        raise ValueError(
+            f"the outputs have shape {output.shape}, the targets {targets.shape}: mae, mse and r2 compare numbers; for "
+            "class indices use metrics=['accuracy']"
+        )
+    return output - targets
+
+
 def mean_absolute_error(output: Array, targets: Array, kind: str) -> float:
     """Mean of |output - target|."""
-    return float(np.mean(np.abs(output - targets), dtype=np.float64))
+    return float(np.mean(np.abs(_difference(output, targets)), dtype=np.float64))
 
 
 def mean_squared_error(output: Array, targets: Array, kind: str) -> float:
     """Mean of (output - target)²."""
-    return float(np.mean(np.square(output - targets), dtype=np.float64))
+    return float(np.mean(np.square(_difference(output, targets)), dtype=np.float64))
 
 
 def r2(output: Array, targets: Array, kind: str) -> float:
     """1 - Σ(target - output)² / Σ(target - mean)², averaged over outputs: 1 is perfect, 0 no better than the mean."""
-    residual = np.square(targets - output).sum(axis=0, dtype=np.float64)
+    residual = np.square(_difference(output, targets)).sum(axis=0, dtype=np.float64)
     total = np.square(targets - targets.mean(axis=0)).sum(axis=0, dtype=np.float64)
     return float(np.mean(1 - residual / np.maximum(total, np.finfo(np.float64).tiny)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from .optimizers import Optimizer
 
 __all__ = ["Trainer"]
+
+
+class _LossOfBatch(threading.local):
+    """A loss of the user's, with the y of the step under way. The core holds it, so it must not hold the trainer."""
+
+    function: Any = None
+
+    def __call__(self, output: Any, samples: Any) -> Any:
+        return self.function(output, samples)
 
 
 class Trainer:
@@ -58,26 +68,26 @@ class Trainer:
         self.network = network
         self.loss = find_loss(loss)
         self.optimizer = find_optimizer(optimizer)
-        self.steps = 0
         self._threads = network._threads(n_threads)
         self._clipping = (
             0.0 if clip_norm is None else require_number("clip_norm", clip_norm, above=0.0),
             0.0 if clip_value is None else require_number("clip_value", clip_value, above=0.0),
         )
         self._native: Any = None
-        self._batch_loss: Any = None
+        self._of_batch = _LossOfBatch()
+
+    @property
+    def steps(self) -> int:
+        """How many updates there have been."""
+        return 0 if self._native is None else int(self._native.steps)
 
     def _start(self) -> None:
         if self._native is not None:
             return
-        loss = (self.loss.name, self.loss.parameter) if isinstance(self.loss, Loss) else self._loss_of_batch
+        loss = (self.loss.name, self.loss.parameter) if isinstance(self.loss, Loss) else self._of_batch
         spec = optimizer_for_core(self.optimizer)
         state, carry, _ = self.network._native.start_optimizer(spec)
         self._native = self.network._stepper(loss, spec, state, carry, *self._clipping)
-
-    def _loss_of_batch(self, output: Any, samples: Any) -> Any:
-        """A loss of the user's, with the y of the step under way."""
-        return self._batch_loss(output, samples)
 
     def step(self, X: Any, y: Any, *, sample_weight: Any = None) -> float:
         """One update from one batch.
@@ -104,13 +114,15 @@ class Trainer:
         prepared = prepare(network, features, y, self.loss, sample_weight)
         network._build_for(features)
         self._start()
-        self._batch_loss = prepared.loss
-        outcome, value, layer = self._native.step(features, prepared.targets, prepared.weights, *self._threads)
+        self._of_batch.function = prepared.loss
+        try:
+            outcome, value, layer = self._native.step(features, prepared.targets, prepared.weights, *self._threads)
+        finally:
+            self._of_batch.function = None
         network.loss = prepared.found
         if outcome == "diverged":
             what = "a weight would not be finite" if math.isfinite(value) else f"the loss is {value}"
             raise self._divergence(what, layer)
-        self.steps += 1
         return float(value)
 
     def _divergence(self, what: str, layer: int) -> DivergenceError:
@@ -153,4 +165,3 @@ class Trainer:
         self._start()
         if not self._native.apply(flat):
             raise self._divergence("a weight would not be finite", -1)
-        self.steps += 1

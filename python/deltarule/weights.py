@@ -60,7 +60,7 @@ def as_sample_weight(sample_weight: Any, n_rows: int, dtype: npt.DTypeLike) -> n
         row = int((array < 0).argmax())
         raise ValueError(f"sample_weight[{row}] is {array[row]}: weights cannot be negative; 0 leaves a sample out")
     _check_sum(array, name)
-    return array
+    return _lifted(array)
 
 
 def class_weights(
@@ -170,6 +170,15 @@ def _table(class_weight: Mapping[Any, float], labels: list[int]) -> npt.NDArray[
             raise ValueError(f"class_weight[{label!r}] is {weight}: expected a finite number >= 0")
         table[position] = number
     return table
+
+
+def _lifted(weights: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Weights so small that the core would take them for zero, times a constant: only their ratios matter."""
+    largest = float(weights.max())
+    if largest > 2.0**32 * float(np.finfo(weights.dtype).tiny):
+        return weights
+    lifted: npt.NDArray[Any] = (weights.astype(np.longdouble) / largest).astype(weights.dtype)
+    return lifted
 
 
 def _check_sum(weights: npt.NDArray[Any], name: str) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `python -m deltarule demo | train | predict | info`.
+"""The command line: `python -m deltarule demo | train | predict | info | bench`.
 
 To add a command: a module with `HELP`, `add_arguments(parser)` and `run(arguments)`, and its name in COMMANDS.
 Exit codes: 0 good, 1 bad data, 2 wrong usage. Errors are one line on stderr; `run` raises, only `main` catches.
@@ -18,7 +18,7 @@ from ..names import did_you_mean
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = ("demo", "train", "predict", "info")
+COMMANDS = ("demo", "train", "predict", "info", "bench")
 
 _DESCRIPTION = """\
 Small neural networks trained by backpropagation.

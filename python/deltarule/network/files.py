@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,18 +48,17 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     folder = os.path.dirname(os.path.abspath(target))
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{target!r} cannot be written: there is no folder {folder!r}; create it first")
-    descriptor, temporary = tempfile.mkstemp(prefix=".deltarule-", dir=folder)
+    temporary = os.path.join(folder, f".deltarule-{secrets.token_hex(8)}")
     try:
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)  # less what the umask takes
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, target)
     except BaseException:
-        os.unlink(temporary)
+        if os.path.exists(temporary):
+            os.unlink(temporary)
         raise
 
 
@@ -107,7 +106,7 @@ def _described(kind: type[N], file: Any, name: str) -> N:
     description = _description(file, name)
     try:
         _check_header(description["spec"], file)
-        network = kind.from_spec(description["spec"])
+        network = kind.from_spec(description["spec"], initialize=False)
         network.loss = None if description["loss"] is None else loss_from_spec(description["loss"])
         network.epochs_trained = _count(description["epochs_trained"])
     except (ValueError, TypeError, RecursionError, MemoryError) as error:

@@ -84,6 +84,11 @@ def _check_output(network: Network, loss: Loss) -> None:
             f"loss={loss.name!r} with a last layer of activation {activation!r}: it takes logits, so end in "
             f"Dense({last.units}) or Dense({last.units}, {link!r})"
         )
+    if loss.name == "poisson" and activation == "exp":
+        raise ValueError(
+            "loss='poisson' with a last layer of activation 'exp': it takes the log of the rate, so end in "
+            f"Dense({last.units}); exp(predict(X)) is the rate"
+        )
     if loss.name == "cross_entropy" and last.units == 1:
         raise ValueError(
             "loss='cross_entropy' with a last layer of 1 unit: it needs one unit for each class; for two classes and "
@@ -222,16 +227,22 @@ def fit(
 
 def _run(network: Network, found: Loss | CustomLoss, **arguments: Any) -> Any:
     """The native loop. The network remembers the loss, which its callbacks need, where any training has come of it."""
-    before, epochs = network.loss, network.epochs_trained
-    network.loss = found
+    before: list[Any] = []  # empty as long as the core may refuse the fit
+
+    def on_begin() -> None:
+        before.extend((network.loss, network.epochs_trained))
+        network.loss = found
+
+    def forget() -> None:
+        if before and network.epochs_trained == before[1]:
+            network.loss = before[0]
+
     try:
-        result = network._native.fit(**arguments)
+        result = network._native.fit(**arguments, on_begin=on_begin)
     except Exception:
-        if network.epochs_trained == epochs:
-            network.loss = before
+        forget()
         raise
-    if network.epochs_trained == epochs:
-        network.loss = before
+    forget()
     return result
 
 
@@ -305,7 +316,7 @@ def _after_epoch(watchers: list[Any]) -> Callable[..., bool]:
         if validation_loss is not None:
             logs["val_loss"] = validation_loss
         answers = [_call(watcher, "on_epoch_end", epoch, dict(logs)) for watcher in watchers]
-        return any(answer is True for answer in answers)
+        return any(isinstance(answer, (bool, np.bool_)) and bool(answer) for answer in answers)
 
     return after_epoch
 

@@ -7,6 +7,7 @@ memory of the parameters is an array of Python's.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -20,13 +21,14 @@ from ..losses import CustomLoss, Loss
 from ..names import did_you_mean, require_integer
 from ..threads import available_threads, resolve_threads
 
-__all__ = ["WORDS", "Array", "Structure", "all_finite", "isa", "isas", "vocabulary"]
+__all__ = ["WORDS", "Array", "Structure", "all_finite", "isa", "isas", "peak_float32", "vocabulary"]
 
 Array = npt.NDArray[Any]
 
 vocabulary = _core.vocabulary
 WORDS = vocabulary()  # asked once: it is the same for every instruction set
 all_finite = _core.all_finite
+peak_float32 = _core.peak_float32
 
 
 def isa() -> str:
@@ -64,6 +66,8 @@ def isas() -> list[str]:
     """
     return _core.isas()
 
+
+_BUILDING = threading.Lock()  # two threads may bring the first data of one network
 
 _NATIVE: dict[str, Any] = {"float32": _core.NetworkFloat32, "float64": _core.NetworkFloat64}
 _STEPPER: dict[str, Any] = {"float32": _core.StepperFloat32, "float64": _core.StepperFloat64}
@@ -110,11 +114,18 @@ class Structure:
                         f"{did_you_mean(spec[argument], known)}"
                     )
 
-    def _build(self, inputs: int) -> None:
+    def _build(self, inputs: int, *, initialize: bool = True) -> None:
         spec = {"inputs": inputs, "layers": [layer.to_spec() for layer in self.layers]}
         native = _NATIVE[self.dtype.name](spec)
-        flat = native.allocate()
-        native.initialize(flat, self.seed)
+        try:
+            flat = native.allocate()
+        except MemoryError:
+            raise MemoryError(
+                f"the network has {native.size:,} parameters, {native.size * self.dtype.itemsize / 2**30:,.1f} GiB of "
+                f"{self.dtype.name}: there is no memory for them; use fewer units"
+            ) from None
+        if initialize:
+            native.initialize(flat, self.seed)
         self._native, self._flat = native, flat
 
     def _features(self, X: Any, name: str = "X") -> Array:
@@ -123,8 +134,9 @@ class Structure:
 
     def _build_for(self, features: Array) -> None:
         """A network without an input shape takes its own from the first data that has passed every check."""
-        if self._native is None:
-            self._build(features.shape[1])
+        with _BUILDING:
+            if self._native is None:
+                self._build(features.shape[1])
 
     def _require_built(self) -> None:
         if self._native is None:
@@ -234,15 +246,21 @@ class Structure:
         }
 
     @classmethod
-    def from_spec(cls, spec: Any) -> Self:
-        """A new network from `spec`; ValueError where the dict says anything else than `spec` does."""
+    def from_spec(cls, spec: Any, *, initialize: bool = True) -> Self:
+        """A new network from `spec`; ValueError where the dict says anything else than `spec` does.
+
+        Without `initialize` its weights are 0, for those who set them right after.
+        """
         if not isinstance(spec, dict) or set(spec) != {"layers", "input_shape", "dtype", "seed"}:
             raise ValueError(f"the spec is {str(spec)[:200]}: expected a dict of layers, input_shape, dtype and seed")
         layers, shape = spec["layers"], spec["input_shape"]
         if not isinstance(layers, list) or not (shape is None or (isinstance(shape, list) and len(shape) == 1)):
             raise ValueError("the spec has layers that are no list, or an input_shape other than [n_features]")
         inputs = None if shape is None else shape[0]
-        return cls([layer_from_spec(layer) for layer in layers], inputs, spec["dtype"], spec["seed"])
+        network = cls([layer_from_spec(layer) for layer in layers], None, spec["dtype"], spec["seed"])
+        if inputs is not None:
+            network._build(_check_input_shape(inputs), initialize=initialize)
+        return network
 
     def __getstate__(self) -> dict[str, Any]:
         state = {
@@ -253,7 +271,7 @@ class Structure:
         return state if self._native is None else {**state, "parameters": self.state_dict()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(type(self).from_spec(state["spec"]).__dict__)
+        self.__dict__.update(type(self).from_spec(state["spec"], initialize=False).__dict__)
         self.loss = state["loss"]
         self.epochs_trained = state["epochs_trained"]
         if "parameters" in state:

@@ -1,0 +1,78 @@
+// A loss and the samples it is of, from what Python hands over.
+#include <algorithm>
+
+#include "bindings/network.hpp"
+
+namespace deltarule {
+
+template <class T> Loss<T> read_loss(const Kernels<T>& kernels, const py::object& loss) {
+    Loss<T> result;
+    if (py::isinstance<py::tuple>(loss)) {
+        const auto pair = py::reinterpret_borrow<py::tuple>(loss);
+        result.kernel = &find_loss(kernels, pair[0].cast<std::string>());
+        result.parameter = pair[1].cast<T>();
+        return result;
+    }
+    // Runs with the lock taken back; its result is copied out, whatever the caller does with it later.
+    result.custom = [loss](MatrixView<const T> output, const Batch& batch, MatrixView<T> gradient) {
+        const InPython in_python;
+        py::array_t<std::int64_t> samples(batch.count);
+        for (Index row = 0; row < batch.count; ++row) samples.mutable_data()[row] = batch.sample(row);
+        py::array_t<T> copy({output.rows, output.columns});
+        std::copy_n(output.data, output.rows * output.columns, copy.mutable_data());
+        const py::tuple answer = loss(copy, samples);
+        const MatrixView<const T> of_output = matrix_view<T>(answer[1], "the gradient of the loss");
+        require(of_output.rows == gradient.rows && of_output.columns == gradient.columns,
+                "the gradient of the loss has shape (", of_output.rows, ", ", of_output.columns,
+                "), expected that of the output, (", gradient.rows, ", ", gradient.columns, ")");
+        std::copy_n(of_output.data, gradient.rows * gradient.columns, gradient.data);
+        return answer[0].cast<double>();
+    };
+    return result;
+}
+
+template <class T> Samples<T> read_samples(const Model<T>& model, const Loss<T>& loss, const py::object& inputs,
+                                           const py::object& targets, const py::object& weights) {
+    Samples<T> samples;
+    samples.inputs = matrix_view<T>(inputs, "X");
+    require(samples.inputs.rows >= 1, "X is empty");
+    require(samples.inputs.columns == model.inputs(), "X has ", samples.inputs.columns, " features, the network takes ",
+            model.inputs());
+    if (!weights.is_none()) {
+        const VectorView<const T> view = vector_view<T>(weights, "sample_weight");
+        require(view.size == samples.size(), "sample_weight has ", view.size, " elements, X has ", samples.size(),
+                " rows");
+        samples.weights = view.data;
+    }
+    if (!loss.kernel) return samples;
+    if (loss.kernel->takes_labels && py::isinstance<py::array>(targets) &&
+        py::reinterpret_borrow<py::array>(targets).ndim() == 1) {
+        const VectorView<const std::int32_t> labels = vector_view<std::int32_t>(targets, "y");
+        require(labels.size == samples.size(), "y has ", labels.size, " rows, X has ", samples.size());
+        for (const std::int32_t label : labels)
+            require(label >= 0 && label < model.outputs(), "y holds the class ", label, ", the network has ",
+                    model.outputs(), " outputs");
+        samples.labels = labels.data;
+        return samples;
+    }
+    samples.targets = matrix_view<T>(targets, "y");
+    require(samples.targets.rows == samples.size() && samples.targets.columns == model.outputs(), "y has shape (",
+            samples.targets.rows, ", ", samples.targets.columns, "), expected (", samples.size(), ", ", model.outputs(),
+            ")");
+    return samples;
+}
+
+int choose_threads(int asked, int available, double operations) {
+    constexpr double worth_a_second = 3e6; // multiply-adds a step; below, the hand-over costs more than the help
+    if (asked > 0) return asked;
+    return operations < worth_a_second ? 1 : std::max(1, available);
+}
+
+template Loss<float> read_loss(const Kernels<float>&, const py::object&);
+template Loss<double> read_loss(const Kernels<double>&, const py::object&);
+template Samples<float> read_samples(const Model<float>&, const Loss<float>&, const py::object&, const py::object&,
+                                     const py::object&);
+template Samples<double> read_samples(const Model<double>&, const Loss<double>&, const py::object&, const py::object&,
+                                      const py::object&);
+
+} // namespace deltarule
