@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <exception>
 #include <utility>
 
 #include <pthread.h>
@@ -138,7 +139,7 @@ template <class T> void initialize_parameters(NetworkBinding<T>& network, const 
     const VectorView<T> parameters = network.parameters(flat);
     Interrupt interrupt;
     Monitor monitor(std::ref(interrupt));
-    struct Stopped {};
+    struct Stopped : std::exception {};
     try {
         const py::gil_scoped_release release;
         initialize(network.model, seed, parameters.data, [&monitor] {
