@@ -13,7 +13,7 @@ from ...threads import available_threads
 from ..cells import OPTIMIZERS, Problem, Weights
 from . import Maker, Peer, library
 from .deadline import deadline
-from .torch_eager import forward_loss, parameters, targets
+from .torch_eager import denormals_flushed, forward_loss, parameters, targets
 
 __all__ = ["NEEDS", "TorchCompile", "forms"]
 
@@ -32,7 +32,6 @@ class TorchCompile(Peer):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         torch = self._torch = library("torch")
-        torch.set_flush_denormal(True)
         library("torch._inductor.config").compile_threads = 1  # no pool of compilers left behind
         library("torch._dynamo").reset()  # of other cells, which would count as recompilations
         self._X, self._y = torch.from_numpy(problem.X), targets(problem, torch)
@@ -92,7 +91,7 @@ class TorchCompile(Peer):
         """One call of the graph for each batch."""
         torch, cell, step = self._torch, self.problem.cell, self._step
         torch.set_num_threads(available_threads())
-        with torch.no_grad():
+        with torch.no_grad(), denormals_flushed(torch):
             for _ in range(epochs):
                 X, y = self._X, self._y
                 if self.problem.shuffle:

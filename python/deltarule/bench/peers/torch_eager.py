@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ from ...threads import available_threads
 from ..cells import OPTIMIZERS, Problem, Weights
 from . import Maker, Peer, library
 
-__all__ = ["NEEDS", "TorchEager", "forms", "forward_loss", "parameters", "targets"]
+__all__ = ["NEEDS", "TorchEager", "denormals_flushed", "forms", "forward_loss", "parameters", "targets"]
 
 NEEDS = ("torch",)
 
@@ -47,6 +48,16 @@ def forward_loss(problem: Problem, torch: Any) -> Any:
     return of_batch
 
 
+@contextmanager
+def denormals_flushed(torch: Any) -> Iterator[None]:
+    """torch at its best: Adam's moments decay into denormals. The mode is of the whole thread, so it is given back."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
 class TorchEager(Peer):
     """The usual loop: loss, backward, optimizer.step.
 
@@ -60,7 +71,6 @@ class TorchEager(Peer):
     def __init__(self, problem: Problem, threads: int) -> None:
         super().__init__(problem)
         torch = self._torch = library("torch")
-        torch.set_flush_denormal(True)
         self._threads = threads
         self._X, self._y = torch.from_numpy(problem.X), targets(problem, torch)
         self._initial = parameters(problem, torch)
@@ -93,15 +103,16 @@ class TorchEager(Peer):
         torch, optimizer, cell = self._torch, self._optimize, self.problem.cell
         layers, loss = self._parameters, self._loss
         torch.set_num_threads(self._threads)
-        for _ in range(epochs):
-            X, y = self._X, self._y
-            if self.problem.shuffle:
-                order = torch.randperm(cell.samples)
-                X, y = X.index_select(0, order), y.index_select(0, order)
-            for batch, target in zip(X.split(cell.batch), y.split(cell.batch), strict=True):
-                optimizer.zero_grad(set_to_none=True)
-                loss(layers, batch, target).backward()
-                optimizer.step()
+        with denormals_flushed(torch):
+            for _ in range(epochs):
+                X, y = self._X, self._y
+                if self.problem.shuffle:
+                    order = torch.randperm(cell.samples)
+                    X, y = X.index_select(0, order), y.index_select(0, order)
+                for batch, target in zip(X.split(cell.batch), y.split(cell.batch), strict=True):
+                    optimizer.zero_grad(set_to_none=True)
+                    loss(layers, batch, target).backward()
+                    optimizer.step()
 
     def weights(self) -> Weights:
         """Of the tensors, as (inputs, units)."""
