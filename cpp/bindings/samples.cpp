@@ -63,7 +63,7 @@ template <class T> Samples<T> read_samples(const Model<T>& model, const Loss<T>&
 }
 
 int choose_threads(int asked, int available, double operations) {
-    constexpr double worth_a_second = 3e6; // multiply-adds a step; below, the hand-over costs more than the help
+    constexpr double worth_a_second = 1.5e6; // multiply-adds a step, some 15 µs: a hand-over costs more below
     if (asked > 0) return asked;
     return operations < worth_a_second ? 1 : std::max(1, available);
 }
