@@ -209,7 +209,6 @@ template <class T> double loss_and_gradients(const NetworkBinding<T>& network, c
     const Loss<T> loss = read_loss(network.model.kernels(), loss_spec);
     const Samples<T> samples = read_samples(network.model, loss, X, y, weights);
     Interrupt interrupt;
-    std::exception_ptr failure;
     Stepper<T> stepper(network.model, parameters.data, nullptr, loss, {});
     Outcome outcome{};
     {

@@ -1,6 +1,6 @@
 // The vector type everything in kernels/ is written in: one native vector of floats or doubles, on the compiler's
 // own vector extension. No intrinsics and no #if on an architecture: the width comes from isa/CMakeLists.txt, and a
-// loop over the lanes becomes the one instruction it names (checked in the listing of GCC 12 and Clang 16).
+// loop over the lanes becomes the one instruction it names (checked in the listing of GCC 12).
 //
 // DELTARULE_ISA is the namespace of the instruction set, DELTARULE_VECTOR_BYTES its register width, DELTARULE_FMA
 // whether it has a fused multiply-add. The unnamed namespace keeps every symbol inside the object file.
