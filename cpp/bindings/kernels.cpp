@@ -107,8 +107,8 @@ template <class T> py::array_t<T> multiply_transposed(const py::object& left, co
     const Buffer<T> a_panels(shape_a.size()), b_panels(shape_b.size()), c_panels(shape_c.size());
     kernels.gather(a.data, a.columns, nullptr, a.rows, a_panels.data(), a.rows, 0);
     kernels.gather(b.data, b.columns, nullptr, b.rows, b_panels.data(), b.rows, 0);
-    kernels.weight_gradient({a_panels.data(), a.rows, b_panels.data(), b.rows, a.rows, c_panels.data(), a.columns, 0,
-                             a.columns, 0, shape_c.panels()});
+    kernels.weight_gradient({a_panels.data(), a.rows, b_panels.data(), b.rows, b.columns, a.rows, c_panels.data(),
+                             a.columns, 0, a.columns, 0, shape_c.panels()});
     py::array_t<T> result({a.columns, b.columns});
     kernels.scatter(c_panels.data(), a.columns, 0, a.columns, b.columns, result.mutable_data());
     return result;

@@ -10,6 +10,7 @@
 #include "kernels/rows.hpp"
 #include "kernels/table.hpp"
 #include "kernels/transpose.hpp"
+#include "kernels/weight_gradient.hpp"
 
 namespace deltarule::DELTARULE_ISA {
 namespace {

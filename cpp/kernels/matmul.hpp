@@ -1,5 +1,5 @@
-// The two products of a dense layer, on panels: forward (also the gradient of the input, with the transposed weight) and
-// the gradient of the weight. Each output element has one accumulator and its sum runs upward over k: the order, and so
+// Products on panels by register tiles, and the forward product of a dense layer (also the gradient of its input, with the
+// transposed weight); that of its weight is in weight_gradient.hpp. Each output element has one accumulator and its sum runs upward over k: the order, and so
 // every bit, is the same for every tile, register width and number of threads.
 #pragma once
 
@@ -18,12 +18,13 @@ enum class Walk {
 };
 
 // The tallest tile of so many panels whose sums, panels and one broadcast fit into the registers: 32 of 64 bytes, 16 of
-// 32 or 16. Few sums would wait for themselves, hence many rows along one panel; across, more than 8 were seen to be slower.
-inline constexpr int tile_panels = DELTARULE_VECTOR_BYTES == 64 ? 3 : 1;
+// 32 or 16. A step of k loads rows + panels values for rows · panels multiply-adds: the nearer to a square, the fewer loads.
+// Across, a tile stays within the 16 rows of one panel of the input, which these numbers divide evenly.
+inline constexpr int tile_panels = DELTARULE_VECTOR_BYTES == 64 ? 5 : 1;
 constexpr int tile_rows(Walk walk, int panels) {
     if (DELTARULE_VECTOR_BYTES != 64) return DELTARULE_VECTOR_BYTES == 32 ? 6 : 3;
-    if (walk == Walk::across) return 8;
-    return panels == 1 ? 16 : panels == 2 ? 12 : 8;
+    constexpr int along[] = {16, 14, 8, 6, 5}, across[] = {8, 8, 8, 6, 4};
+    return (walk == Walk::along ? along : across)[panels - 1];
 }
 
 template <class T> struct Tile {
@@ -123,49 +124,6 @@ template <class T> void multiply(const Multiply<T>& m) {
             m.epilogue(result + offset, saved, (m.last_row - m.first_row) * width);
         }
     });
-}
-
-template <class T> void weight_gradient(const WeightGradient<T>& g) {
-    constexpr Index width = panel_width<T>;
-    for_even_stretches(g.first_panel, g.last_panel, tile_panels, [&](Index panel, Index panel_count) {
-        for (Index first = g.first_row; first < g.last_row;) {
-            const Index input_panel = first / width; // a tile stays within one panel of the input
-            const Index last = (input_panel + 1) * width < g.last_row ? (input_panel + 1) * width : g.last_row;
-            const int most_rows = tile_rows(Walk::across, static_cast<int>(panel_count));
-            for_even_stretches(first, last, most_rows, [&](Index row, Index rows) {
-                tile_table<T, Walk::across>.by_shape[panel_count - 1][rows - 1](
-                    {g.input + input_panel * g.input_stride * width + row % width, 0,
-                     g.delta + panel * g.delta_stride * width, g.delta_stride, g.batch, nullptr,
-                     g.gradient + ((panel - g.first_panel) * g.gradient_stride + row - g.first_row) * width,
-                     g.gradient_stride});
-            });
-            first = last;
-        }
-    });
-}
-
-// Panels side by side, since a sum waits for itself.
-template <class T, int panels> void sum_panels(const T* delta, Index delta_stride, Index batch, T* sums) {
-    constexpr Index width = panel_width<T>;
-    constexpr int vector_lanes = lanes<Vec<T>>;
-    Vec<T> sum[panels][panel_vectors]{};
-    for (Index row = 0; row < batch; ++row, delta += width)
-        DELTARULE_UNROLL for (int p = 0; p < panels; ++p) DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v)
-            sum[p][v] += load(delta + p * delta_stride * width + v * vector_lanes);
-    DELTARULE_UNROLL for (int p = 0; p < panels; ++p) DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v)
-        store(sums + p * width + v * vector_lanes, sum[p][v]);
-}
-
-template <class T>
-void column_sums(const T* delta, Index delta_stride, Index batch, T* sums, Index first_panel, Index last_panel) {
-    constexpr Index width = panel_width<T>;
-    for (Index panel = first_panel; panel < last_panel; sums += 2 * width, panel += 2) {
-        const T* const from = delta + panel * delta_stride * width;
-        if (panel + 1 < last_panel)
-            sum_panels<T, 2>(from, delta_stride, batch, sums);
-        else
-            sum_panels<T, 1>(from, delta_stride, batch, sums);
-    }
 }
 
 } // namespace

@@ -41,6 +41,7 @@ template <class T> struct WeightGradient {
     Index input_stride;
     const T* delta; // (batch, columns)
     Index delta_stride;
+    Index columns;
     Index batch;
     T* gradient; // of (depth, columns)
     Index gradient_stride;

@@ -1,0 +1,88 @@
+// The gradient of a dense layer's weight, inputᵀ · delta, and of its bias: sums over the batch, row after row.
+#pragma once
+
+#include "kernels/matmul.hpp"
+#include "kernels/table.hpp"
+#include "kernels/transpose.hpp"
+
+namespace deltarule::DELTARULE_ISA {
+namespace {
+
+// Tiles of several panels of delta beside rows of the gradient, which are columns of the input.
+template <class T> void gradient_of_panels(const WeightGradient<T>& g, Index first_panel, Index last_panel) {
+    constexpr Index width = panel_width<T>;
+    for_even_stretches(first_panel, last_panel, tile_panels, [&](Index panel, Index panel_count) {
+        for (Index first = g.first_row; first < g.last_row;) {
+            const Index input_panel = first / width; // a tile stays within one panel of the input
+            const Index last = (input_panel + 1) * width < g.last_row ? (input_panel + 1) * width : g.last_row;
+            const int most_rows = tile_rows(Walk::across, static_cast<int>(panel_count));
+            for_even_stretches(first, last, most_rows, [&](Index row, Index rows) {
+                tile_table<T, Walk::across>.by_shape[panel_count - 1][rows - 1](
+                    {g.input + input_panel * g.input_stride * width + row % width, 0,
+                     g.delta + panel * g.delta_stride * width, g.delta_stride, g.batch, nullptr,
+                     g.gradient + ((panel - g.first_panel) * g.gradient_stride + row - g.first_row) * width,
+                     g.gradient_stride});
+            });
+            first = last;
+        }
+    });
+}
+
+// The same sums for a single panel of few columns, transposed: panels of the input beside columns of delta, which fill
+// the lanes that the empty columns would leave idle. The squares that come of it are turned on their way out.
+template <class T> void gradient_of_columns(const WeightGradient<T>& g, Index panel) {
+    constexpr Index width = panel_width<T>;
+    const Index columns = g.columns - panel * width < width ? g.columns - panel * width : width;
+    alignas(panel_bytes) T turned[tile_panels * width * width]{}; // rows past the last column stay zero
+    for_even_stretches(
+        g.first_row / width, (g.last_row + width - 1) / width, tile_panels, [&](Index from, Index count) {
+            const int most_columns = tile_rows(Walk::across, static_cast<int>(count));
+            for_even_stretches(0, columns, most_columns, [&](Index column, Index column_count) {
+                tile_table<T, Walk::across>.by_shape[count - 1][column_count - 1](
+                    {g.delta + panel * g.delta_stride * width + column, 0, g.input + from * g.input_stride * width,
+                     g.input_stride, g.batch, nullptr, turned + column * width, width});
+            });
+            const Index first = from * width;
+            transpose<T>({turned, width,
+                          g.gradient + ((panel - g.first_panel) * g.gradient_stride + first - g.first_row) * width,
+                          width, g.last_row - first, 0, width, 0, count});
+        });
+}
+
+template <class T> void weight_gradient(const WeightGradient<T>& g) {
+    constexpr Index width = panel_width<T>;
+    constexpr Index worth_turning = 32; // rows of the batch
+    const Index last_columns = g.columns - (g.last_panel - 1) * width;
+    const bool few = g.last_panel - g.first_panel == 1 || last_columns <= width / 2;
+    if (!few || g.batch < worth_turning || g.first_row % width != 0)
+        return gradient_of_panels(g, g.first_panel, g.last_panel);
+    gradient_of_panels(g, g.first_panel, g.last_panel - 1);
+    gradient_of_columns(g, g.last_panel - 1);
+}
+
+// Panels side by side, since a sum waits for itself.
+template <class T, int panels> void sum_panels(const T* delta, Index delta_stride, Index batch, T* sums) {
+    constexpr Index width = panel_width<T>;
+    constexpr int vector_lanes = lanes<Vec<T>>;
+    Vec<T> sum[panels][panel_vectors]{};
+    for (Index row = 0; row < batch; ++row, delta += width)
+        DELTARULE_UNROLL for (int p = 0; p < panels; ++p) DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v)
+            sum[p][v] += load(delta + p * delta_stride * width + v * vector_lanes);
+    DELTARULE_UNROLL for (int p = 0; p < panels; ++p) DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v)
+        store(sums + p * width + v * vector_lanes, sum[p][v]);
+}
+
+template <class T>
+void column_sums(const T* delta, Index delta_stride, Index batch, T* sums, Index first_panel, Index last_panel) {
+    constexpr Index width = panel_width<T>;
+    for (Index panel = first_panel; panel < last_panel; sums += 2 * width, panel += 2) {
+        const T* const from = delta + panel * delta_stride * width;
+        if (panel + 1 < last_panel)
+            sum_panels<T, 2>(from, delta_stride, batch, sums);
+        else
+            sum_panels<T, 1>(from, delta_stride, batch, sums);
+    }
+}
+
+} // namespace
+} // namespace deltarule::DELTARULE_ISA
