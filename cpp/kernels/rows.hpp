@@ -5,6 +5,7 @@
 #include "kernels/math.hpp"
 #include "kernels/matmul.hpp"
 #include "kernels/table.hpp"
+#include "kernels/transpose.hpp"
 
 namespace deltarule::DELTARULE_ISA {
 namespace {
@@ -119,30 +120,79 @@ template <class T> void softmax_slope(const T* output, Index output_stride, T* d
     }
 }
 
-// From class indices: ℓ = log Σ exp(z) - z_label, dℓ/dz = softmax(z) - 1[label].
+// A square of a matrix in panels, turned: a register for each column from `column` on, whose lanes are the rows from `row`
+// on. Rows past the count are zeros, and nothing is written to them.
+template <class T> struct TurnedSquare {
+    static constexpr Index side = lanes<Vec<T>>;
+    Vec<T> columns[side];
+
+    void load_from(const T* panels, Index stride, Index column, Index row, Index count) {
+        const T* const from =
+            panels + (column / panel_width<T> * stride + row) * panel_width<T> + column % panel_width<T>;
+        DELTARULE_UNROLL for (int i = 0; i < side; ++i) columns[i] =
+            i < count ? load(from + i * panel_width<T>) : Vec<T>{};
+        transpose_square<side / 2>(columns);
+    }
+    void store_to(T* panels, Index stride, Index column, Index row, Index count) {
+        T* const to = panels + (column / panel_width<T> * stride + row) * panel_width<T> + column % panel_width<T>;
+        transpose_square<side / 2>(columns);
+        DELTARULE_UNROLL for (int i = 0; i < side; ++i) if (i < count) store(to + i * panel_width<T>, columns[i]);
+    }
+};
+
+// From class indices: ℓ = log Σ exp(z) - z_label, dℓ/dz = softmax(z) - 1[label]. Rows side by side in the lanes, so that
+// sums, maxima and logarithms of many rows are one instruction. A row's sum is four sums of every fourth column.
 template <class T> void cross_entropy_of_labels(const LossRows<T>& l) {
-    constexpr Index width = panel_width<T>;
-    constexpr Index rows_at_once = lanes<Vec<T>>; // whose logarithms share a register
-    for (Index first = l.first_row; first < l.last_row; first += rows_at_once) {
-        const Index count = l.last_row - first < rows_at_once ? l.last_row - first : rows_at_once;
-        T others_of[rows_at_once]{}, distance[rows_at_once]{}, value[rows_at_once];
-        for (Index i = 0; i < count; ++i) {
-            const Index row = first + i, panel = l.labels[row] / width, lane = l.labels[row] % width;
-            const auto [largest, others] =
-                log_sum_exp(l.output, l.output_stride, l.columns, row, l.delta, l.delta_stride);
-            others_of[i] = others[0];
-            distance[i] = largest[0] - l.output[(panel * l.output_stride + row) * width + lane];
-            if (!l.delta) continue;
-            T* const of_label = l.delta + (panel * l.delta_stride + row) * width + lane;
-            const Vec<T> share = splat<Vec<T>>(l.row_scale[row]) / (1 + others);
+    constexpr Index side = TurnedSquare<T>::side;
+    using Label = decltype(BitsOf<T>{}[0] + 0);
+    TurnedSquare<T> square;
+    for (Index row = l.first_row; row < l.last_row; row += side) {
+        const Index count = l.last_row - row < side ? l.last_row - row : side;
+        BitsOf<T> label{};
+        Vec<T> scale{};
+        for (Index i = 0; i < count; ++i) label[i] = l.labels[row + i];
+        if (l.delta)
+            for (Index i = 0; i < count; ++i) scale[i] = l.row_scale[row + i];
+        // visit(j, number of the column) for the columns of one square
+        const auto for_columns = [&](Index first, const auto& visit) {
+            const Index columns = l.columns - first < side ? l.columns - first : side;
+            for (Index j = 0; j < columns; ++j) visit(square.columns[j], static_cast<Label>(first + j));
+        };
+        const auto for_squares = [&](const auto& visit) {
+            for (Index first = 0; first < l.columns; first += side) {
+                if (first > 0 || l.columns > side) square.load_from(l.output, l.output_stride, first, row, count);
+                visit(first);
+            }
+        };
+        if (l.columns <= side) square.load_from(l.output, l.output_stride, 0, row, count); // once for all
+        Vec<T> largest = splat<Vec<T>>(static_cast<T>(-__builtin_inf()));
+        for_squares(
+            [&](Index first) { for_columns(first, [&](Vec<T>& z, Label) { largest = z > largest ? z : largest; }); });
+        Vec<T> sums[4]{}, ties{}, z_label{};
+        for_squares([&](Index first) {
+            for_columns(first, [&](Vec<T>& z, Label number) {
+                z_label = label == number ? z : z_label;
+                const auto is_largest = z == largest;
+                z = exp(exact_sum(z, -largest));
+                sums[number % 4] += is_largest ? Vec<T>{} : z;
+                ties += is_largest ? splat<Vec<T>>(1) : Vec<T>{};
+            });
+            if (l.delta && l.columns > side) square.store_to(l.delta, l.delta_stride, first, row, count);
+        });
+        const Vec<T> others = ((sums[0] + sums[2]) + (sums[1] + sums[3])) + (ties - 1);
+        const Vec<T> value = log1p(others) + (largest - z_label);
+        for (Index i = 0; i < count; ++i) l.row_value[row + i] = value[i];
+        if (!l.delta) continue;
+        const Vec<T> share = scale / (1 + others);
+        for (Index first = 0; first < l.columns; first += side) {
+            if (l.columns > side) square.load_from(l.delta, l.delta_stride, first, row, count);
             // p - 1 = (e - (1 + others)) / (1 + others), without the cancellation of a sure network
-            const T delta_of_label = (*of_label - 1 - others[0]) * share[0];
-            for_registers<T>(l.columns, l.delta_stride, row,
-                             [&](Index at, Index, auto) { store(l.delta + at, load(l.delta + at) * share); });
-            *of_label = delta_of_label;
+            for_columns(first, [&](Vec<T>& power, Label number) {
+                power = (label == number ? power - 1 - others : power) * share;
+            });
+            for (Index j = l.columns - first; j < side; ++j) square.columns[j] = Vec<T>{};
+            square.store_to(l.delta, l.delta_stride, first, row, count);
         }
-        store(value, log1p(load(others_of)) + load(distance));
-        for (Index i = 0; i < count; ++i) l.row_value[first + i] = value[i];
     }
 }
 
