@@ -25,13 +25,18 @@ template <class T> inline void copy_part(const T* from, T* to, Index count) {
 template <class T> void gather(const T* matrix, Index columns, const std::int64_t* order, Index count, T* panels,
                                Index stride, Index first_row) {
     constexpr Index width = panel_width<T>;
+    constexpr Index ahead = 2; // rows: picked ones lie anywhere in memory, and no processor can guess where
+    const auto row_at = [&](Index i) { return matrix + (order ? static_cast<Index>(order[i]) : i) * columns; };
     for (Index i = 0; i < count; ++i) {
-        const T* from = matrix + (order ? static_cast<Index>(order[i]) : i) * columns;
+        const T* from = row_at(i);
+        const T* const later = row_at(i + ahead < count ? i + ahead : i);
         T* to = panels + (first_row + i) * width;
         Index column = 0;
-        for (; column + width <= columns; column += width, to += stride * width)
+        for (; column + width <= columns; column += width, to += stride * width) {
+            __builtin_prefetch(later + column);
             for (int v = 0; v < panel_vectors; ++v)
                 store(to + v * lanes<Vec<T>>, load(from + column + v * lanes<Vec<T>>));
+        }
         copy_part(from + column, to, columns - column); // its padding stays zero
     }
 }
