@@ -23,8 +23,15 @@ enum class Walk {
 inline constexpr int tile_panels = DELTARULE_VECTOR_BYTES == 64 ? 5 : 1;
 constexpr int tile_rows(Walk walk, int panels) {
     if (DELTARULE_VECTOR_BYTES != 64) return DELTARULE_VECTOR_BYTES == 32 ? 6 : 3;
-    constexpr int along[] = {16, 14, 8, 6, 5}, across[] = {8, 8, 8, 6, 4};
+    constexpr int along[] = {16, 12, 8, 6, 5}, across[] = {8, 8, 8, 6, 4};
     return (walk == Walk::along ? along : across)[panels - 1];
+}
+
+// How many rows of a tile take their values from a register, by a permutation, where the others load them: one load a cycle
+// is all there is, which would leave narrow tiles waiting.
+constexpr int permuted_rows(Walk walk, int rows, int panels) {
+    if (DELTARULE_VECTOR_BYTES != 64 || walk == Walk::across || panels > 2) return 0;
+    return panels == 1 ? rows * 5 / 8 : rows / 4;
 }
 
 template <class T> struct Tile {
@@ -50,24 +57,29 @@ template <class T, Walk walk, int rows, int panels> void multiply_tile(const Til
         DELTARULE_UNROLL for (int r = 0; r < rows; ++r) sum[r][p][v] = start;
     }
 
+    constexpr int permuted = permuted_rows(walk, rows, panels);
     const T* right = tile.right;
     const Index right_step = tile.right_stride * width;
     const Index stretch = walk == Walk::along ? width : tile.depth;
     for (Index first = 0; first < tile.depth; first += stretch) {
         const T* left = tile.left + (walk == Walk::along ? first * tile.left_stride : 0);
         const Index count = tile.depth - first < stretch ? tile.depth - first : stretch;
+        Vec<T> values[permuted + 1];
+        DELTARULE_UNROLL for (int r = 0; r < permuted; ++r) values[r] = load(left + r * row_step);
+        BitsOf<T> number{}; // of the lane
         for (Index k = 0; k < count; ++k) {
             Vec<T> b[panels][panel_vectors];
             DELTARULE_UNROLL for (int p = 0; p < panels; ++p) DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v)
                 b[p][v] = load(right + p * right_step + v * vector_lanes);
             DELTARULE_UNROLL for (int r = 0; r < rows; ++r) {
-                const Vec<T> a = splat<Vec<T>>(left[r * row_step]);
+                const Vec<T> a = r < permuted ? broadcast_lane(values[r], number) : splat<Vec<T>>(left[r * row_step]);
                 DELTARULE_UNROLL for (int p = 0; p < panels; ++p)
                     DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v) sum[r][p][v] =
                         fma(a, b[p][v], sum[r][p][v]);
             }
             left += k_step;
             right += width;
+            number += 1;
         }
     }
 

@@ -92,6 +92,15 @@ template <class V> inline V sign(V a) {
     return a > zero ? splat<V>(1) : (a < zero ? splat<V>(-1) : zero);
 }
 
+// Every lane of the result is the lane of `a` that `number` names, in all its lanes alike.
+template <class V> inline V broadcast_lane(V a, Bits<V> number) {
+#ifdef __clang__
+    return splat<V>(a[number[0]]);
+#else
+    return __builtin_shuffle(a, number);
+#endif
+}
+
 // 0, 1, … count-1 as a pack: the lane numbers of a shuffle, which must be constants.
 template <int... numbers> struct Numbers {};
 template <int count, int... rest> struct NumbersBelow : NumbersBelow<count - 1, count - 1, rest...> {};
