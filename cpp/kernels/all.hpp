@@ -4,6 +4,7 @@
 #include "kernels/activations.hpp"
 #include "kernels/losses.hpp"
 #include "kernels/matmul.hpp"
+#include "kernels/narrow.hpp"
 #include "kernels/optimizers.hpp"
 #include "kernels/panels.hpp"
 #include "kernels/peak.hpp"
@@ -27,6 +28,7 @@ template <class T> constexpr Kernels<T> all_kernels() {
         .optimizers = OptimizerRows::rows,
         .optimizer_count = OptimizerRows::count,
         .multiply = &multiply<T>,
+        .multiply_narrow = &multiply_narrow<T>,
         .weight_gradient = &weight_gradient<T>,
         .column_sums = &column_sums<T>,
         .transpose = &transpose<T>,

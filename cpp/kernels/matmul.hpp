@@ -66,13 +66,13 @@ template <class T, Walk walk, int rows, int panels> void multiply_tile(const Til
         const Index count = tile.depth - first < stretch ? tile.depth - first : stretch;
         Vec<T> values[permuted + 1];
         DELTARULE_UNROLL for (int r = 0; r < permuted; ++r) values[r] = load(left + r * row_step);
-        BitsOf<T> number{}; // of the lane
+        BitsOf<T> number{}; // of the lane that holds step k
         for (Index k = 0; k < count; ++k) {
             Vec<T> b[panels][panel_vectors];
             DELTARULE_UNROLL for (int p = 0; p < panels; ++p) DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v)
                 b[p][v] = load(right + p * right_step + v * vector_lanes);
             DELTARULE_UNROLL for (int r = 0; r < rows; ++r) {
-                const Vec<T> a = r < permuted ? broadcast_lane(values[r], number) : splat<Vec<T>>(left[r * row_step]);
+                const Vec<T> a = r < permuted ? permute(values[r], number) : splat<Vec<T>>(left[r * row_step]);
                 DELTARULE_UNROLL for (int p = 0; p < panels; ++p)
                     DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v) sum[r][p][v] =
                         fma(a, b[p][v], sum[r][p][v]);

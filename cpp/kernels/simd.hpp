@@ -92,12 +92,14 @@ template <class V> inline V sign(V a) {
     return a > zero ? splat<V>(1) : (a < zero ? splat<V>(-1) : zero);
 }
 
-// Every lane of the result is the lane of `a` that `number` names, in all its lanes alike.
-template <class V> inline V broadcast_lane(V a, Bits<V> number) {
+// Lane i of the result is the lane of `a` that numbers[i] names, modulo the lanes there are.
+template <class V> inline V permute(V a, Bits<V> numbers) {
 #ifdef __clang__
-    return splat<V>(a[number[0]]);
+    V result;
+    for (int lane = 0; lane < lanes<V>; ++lane) result[lane] = a[numbers[lane] & (lanes<V> - 1)];
+    return result;
 #else
-    return __builtin_shuffle(a, number);
+    return __builtin_shuffle(a, numbers);
 #endif
 }
 

@@ -35,6 +35,8 @@ template <class T> struct Multiply {
     T* saved;             // as output, or null
 };
 
+inline constexpr Index narrow_columns = 4; // at most, for multiply_narrow
+
 // gradient = inputᵀ · delta, the part of it from first_row and first_panel on; `gradient` points to where that begins.
 template <class T> struct WeightGradient {
     const T* input; // (batch, depth)
@@ -110,6 +112,8 @@ template <class T> struct Kernels {
     int optimizer_count;
 
     void (*multiply)(const Multiply<T>&);
+    void (*multiply_narrow)(
+        const Multiply<T>&); // 1 … narrow_columns columns, with the weight transposed: (columns, depth)
     void (*weight_gradient)(const WeightGradient<T>&);
     // Σ over the batch of delta, for the panels first … last-1; `sums` points to where those begin
     void (*column_sums)(const T* delta, Index delta_stride, Index batch, T* sums, Index first_panel, Index last_panel);

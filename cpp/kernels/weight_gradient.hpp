@@ -52,36 +52,29 @@ template <class T> void gradient_of_columns(const WeightGradient<T>& g, Index pa
 template <class T> void weight_gradient(const WeightGradient<T>& g) {
     constexpr Index width = panel_width<T>;
     constexpr Index worth_turning = 32; // rows of the batch
+    const bool tall = g.last_row - g.first_row >= width && g.first_row % width == 0;
     const Index last_columns = g.columns - (g.last_panel - 1) * width;
     const bool few = g.last_panel - g.first_panel == 1 || last_columns <= width / 2;
-    if (!few || g.batch < worth_turning || g.first_row % width != 0)
-        return gradient_of_panels(g, g.first_panel, g.last_panel);
+    if (!few || !tall || g.batch < worth_turning) return gradient_of_panels(g, g.first_panel, g.last_panel);
     gradient_of_panels(g, g.first_panel, g.last_panel - 1);
     gradient_of_columns(g, g.last_panel - 1);
 }
 
-// Panels side by side, since a sum waits for itself.
-template <class T, int panels> void sum_panels(const T* delta, Index delta_stride, Index batch, T* sums) {
-    constexpr Index width = panel_width<T>;
-    constexpr int vector_lanes = lanes<Vec<T>>;
-    Vec<T> sum[panels][panel_vectors]{};
-    for (Index row = 0; row < batch; ++row, delta += width)
-        DELTARULE_UNROLL for (int p = 0; p < panels; ++p) DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v)
-            sum[p][v] += load(delta + p * delta_stride * width + v * vector_lanes);
-    DELTARULE_UNROLL for (int p = 0; p < panels; ++p) DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v)
-        store(sums + p * width + v * vector_lanes, sum[p][v]);
-}
-
+// Four sums of every fourth row: a single one would wait for itself at every row.
 template <class T>
 void column_sums(const T* delta, Index delta_stride, Index batch, T* sums, Index first_panel, Index last_panel) {
     constexpr Index width = panel_width<T>;
-    for (Index panel = first_panel; panel < last_panel; sums += 2 * width, panel += 2) {
-        const T* const from = delta + panel * delta_stride * width;
-        if (panel + 1 < last_panel)
-            sum_panels<T, 2>(from, delta_stride, batch, sums);
-        else
-            sum_panels<T, 1>(from, delta_stride, batch, sums);
-    }
+    constexpr int vector_lanes = lanes<Vec<T>>;
+    for (Index panel = first_panel; panel < last_panel; ++panel, sums += width)
+        DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v) {
+            const T* from = delta + panel * delta_stride * width + v * vector_lanes;
+            Vec<T> sum[4]{};
+            Index row = 0;
+            for (; row + 4 <= batch; row += 4, from += 4 * width)
+                DELTARULE_UNROLL for (int i = 0; i < 4; ++i) sum[i] += load(from + i * width);
+            DELTARULE_UNROLL for (int i = 0; i < 3; ++i) if (row + i < batch) sum[i] += load(from + i * width);
+            store(sums + v * vector_lanes, (sum[0] + sum[2]) + (sum[1] + sum[3]));
+        }
 }
 
 } // namespace

@@ -17,21 +17,31 @@ template <class T> std::vector<TensorShape> Dense<T>::tensors() const {
     return shapes;
 }
 
+template <class T>
+Multiply<T> Dense<T>::forward_product(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const {
+    return {.input = memory.input.data,
+            .input_stride = memory.input.rows,
+            .weight = memory.tensors[0].data,
+            .depth = this->inputs(),
+            .bias = use_bias_ ? memory.tensors[1].data : nullptr,
+            .output = memory.output.data,
+            .output_stride = memory.output.rows,
+            .columns = this->outputs(),
+            .first_row = batch_first,
+            .last_row = batch_last,
+            .epilogue = is_identity_ ? nullptr : activation_.value,
+            .saved = memory.saved};
+}
+
+template <class T>
+void Dense<T>::softmax_where_asked(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const {
+    if (is_softmax_) kernels_.softmax(memory.output.data, memory.output.rows, this->outputs(), batch_first, batch_last);
+}
+
 // z = x W + b, a = f(z)
 template <class T> void Dense<T>::forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const {
-    kernels_.multiply({.input = memory.input.data,
-                       .input_stride = memory.input.rows,
-                       .weight = memory.tensors[0].data,
-                       .depth = this->inputs(),
-                       .bias = use_bias_ ? memory.tensors[1].data : nullptr,
-                       .output = memory.output.data,
-                       .output_stride = memory.output.rows,
-                       .columns = this->outputs(),
-                       .first_row = batch_first,
-                       .last_row = batch_last,
-                       .epilogue = is_identity_ ? nullptr : activation_.value,
-                       .saved = memory.saved});
-    if (is_softmax_) kernels_.softmax(memory.output.data, memory.output.rows, this->outputs(), batch_first, batch_last);
+    kernels_.multiply(forward_product(memory, batch_first, batch_last));
+    softmax_where_asked(memory, batch_first, batch_last);
 }
 
 template <class T> Slope<T> Dense<T>::slope(const LayerMemory<T>& memory) const {
@@ -52,21 +62,26 @@ void Dense<T>::output_slope(const LayerMemory<T>& memory, Index batch_first, Ind
     }
 }
 
+template <class T> Multiply<T> Dense<T>::backward_product(const LayerMemory<T>& memory, Index batch_first,
+                                                          Index batch_last, const Slope<T>& below) const {
+    return {.input = memory.delta.data,
+            .input_stride = memory.delta.rows,
+            .weight = memory.transposed.data,
+            .depth = this->outputs(),
+            .bias = nullptr,
+            .output = memory.input_gradient.data,
+            .output_stride = memory.input_gradient.rows,
+            .columns = this->inputs(),
+            .first_row = batch_first,
+            .last_row = batch_last,
+            .epilogue = below.epilogue,
+            .saved = below.saved};
+}
+
 // dL/dx = δ Wᵀ
 template <class T> void Dense<T>::backward_input(const LayerMemory<T>& memory, Index batch_first, Index batch_last,
                                                  const Slope<T>& below) const {
-    kernels_.multiply({.input = memory.delta.data,
-                       .input_stride = memory.delta.rows,
-                       .weight = memory.transposed.data,
-                       .depth = this->outputs(),
-                       .bias = nullptr,
-                       .output = memory.input_gradient.data,
-                       .output_stride = memory.input_gradient.rows,
-                       .columns = this->inputs(),
-                       .first_row = batch_first,
-                       .last_row = batch_last,
-                       .epilogue = below.epilogue,
-                       .saved = below.saved});
+    kernels_.multiply(backward_product(memory, batch_first, batch_last, below));
 }
 
 // About 64 rows by 6 panels of the weight: enough work to be worth handing out, little enough to stay in the cache. The
@@ -103,7 +118,12 @@ template <class T> void Dense<T>::backward_weights(const LayerMemory<T>& memory,
                               .last_row = tile.rows.last,
                               .first_panel = tile.panels.first,
                               .last_panel = tile.panels.last});
-    if (use_bias_ && tile.rows.first == 0)
+    if (tile.rows.first == 0) bias_gradient(memory, batch, tile, gradient);
+}
+
+template <class T> void Dense<T>::bias_gradient(const LayerMemory<T>& memory, Index batch, const Tile& tile,
+                                                const TileGradient<T>& gradient) const {
+    if (use_bias_)
         kernels_.column_sums(memory.delta.data, memory.delta.rows, batch, gradient.second, tile.panels.first,
                              tile.panels.last);
 }
@@ -121,7 +141,60 @@ template <class T> void Dense<T>::refresh(const LayerMemory<T>& memory, const Ti
                         .last_panel = tile.panels.last});
 }
 
+template <class T> std::vector<TensorShape> NarrowDense<T>::tensors() const {
+    std::vector<TensorShape> shapes = Dense<T>::tensors();
+    shapes[0].is_kept_transposed = true;
+    return shapes;
+}
+
+template <class T>
+void NarrowDense<T>::forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const {
+    this->kernels_.multiply_narrow(this->forward_product(memory, batch_first, batch_last));
+    this->softmax_where_asked(memory, batch_first, batch_last);
+}
+
+template <class T> void NarrowDense<T>::backward_input(const LayerMemory<T>& memory, Index batch_first,
+                                                       Index batch_last, const Slope<T>& below) const {
+    Multiply<T> product = this->backward_product(memory, batch_first, batch_last, below);
+    product.weight = memory.tensors[0].data; // transposed as it is
+    this->kernels_.multiply(product);
+}
+
+// Rows of a tile are units, panels are inputs. The bias goes with the first tile.
+template <class T> std::vector<Tile> NarrowDense<T>::tiles(Index) const {
+    constexpr Index panel_step = 64;
+    const Index panels = PanelView<T>{nullptr, 0, this->inputs()}.panels(), units = this->outputs();
+    std::vector<Tile> tiles;
+    for (Index panel = 0; panel < panels; panel += panel_step) {
+        Tile tile{{0, units}, {panel, std::min(panel + panel_step, panels)}, {}};
+        for (Index p = tile.panels.first; p < tile.panels.last; ++p) tile.stretches.push_back({0, p * units, units});
+        if (this->use_bias_ && panel == 0) tile.stretches.push_back({1, 0, 1});
+        tiles.push_back(std::move(tile));
+    }
+    return tiles;
+}
+
+// dL/dWᵀ = δᵀ x
+template <class T> void NarrowDense<T>::backward_weights(const LayerMemory<T>& memory, Index batch, const Tile& tile,
+                                                         const TileGradient<T>& gradient) const {
+    this->kernels_.weight_gradient({.input = memory.delta.data,
+                                    .input_stride = memory.delta.rows,
+                                    .delta = memory.input.data,
+                                    .delta_stride = memory.input.rows,
+                                    .columns = this->inputs(),
+                                    .batch = batch,
+                                    .gradient = gradient.first,
+                                    .gradient_stride = gradient.stride,
+                                    .first_row = tile.rows.first,
+                                    .last_row = tile.rows.last,
+                                    .first_panel = tile.panels.first,
+                                    .last_panel = tile.panels.last});
+    if (tile.panels.first == 0) this->bias_gradient(memory, batch, {{}, {0, 1}, {}}, gradient);
+}
+
 template class Dense<float>;
 template class Dense<double>;
+template class NarrowDense<float>;
+template class NarrowDense<double>;
 
 } // namespace deltarule

@@ -5,13 +5,14 @@
 
 namespace deltarule {
 
-template <class T> class Dense final : public Layer<T> {
+template <class T> class Dense : public Layer<T> {
   public:
     // activation: a row of the kernel table; the linear part alone where it is null
     Dense(const Kernels<T>& kernels, Index inputs, Index units, bool use_bias, const ActivationKernel<T>& activation);
 
     std::vector<TensorShape> tensors() const override;
     bool keeps_input() const override { return activation_.keeps_input; }
+    bool keeps_transposed() const override { return true; }
     void forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const override;
     Slope<T> slope(const LayerMemory<T>& memory) const override;
     void output_slope(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const override;
@@ -22,10 +23,35 @@ template <class T> class Dense final : public Layer<T> {
                           const TileGradient<T>& gradient) const override;
     void refresh(const LayerMemory<T>& memory, const Tile& tile) const override;
 
-  private:
+  protected:
+    Multiply<T> forward_product(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const;
+    Multiply<T> backward_product(const LayerMemory<T>& memory, Index batch_first, Index batch_last,
+                                 const Slope<T>& below) const;
+    void softmax_where_asked(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const;
+    void bias_gradient(const LayerMemory<T>& memory, Index batch, const Tile& tile,
+                       const TileGradient<T>& gradient) const;
+
     const Kernels<T>& kernels_;
     const ActivationKernel<T>& activation_;
     const bool use_bias_, is_identity_, is_softmax_;
+};
+
+// The same for a few units, fewer than inputs: the weight is kept transposed, which fills the panels that a handful of
+// columns would leave almost empty, and the gradient of the input needs no copy of it.
+template <class T> class NarrowDense final : public Dense<T> {
+  public:
+    using Dense<T>::Dense;
+    static bool suits(Index inputs, Index units) { return units <= narrow_columns && units < inputs; }
+
+    std::vector<TensorShape> tensors() const override;
+    bool keeps_transposed() const override { return false; }
+    void forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const override;
+    void backward_input(const LayerMemory<T>& memory, Index batch_first, Index batch_last,
+                        const Slope<T>& below) const override;
+    std::vector<Tile> tiles(Index batch) const override;
+    void backward_weights(const LayerMemory<T>& memory, Index batch, const Tile& tile,
+                          const TileGradient<T>& gradient) const override;
+    void refresh(const LayerMemory<T>&, const Tile&) const override {}
 };
 
 } // namespace deltarule

@@ -20,6 +20,10 @@ struct TensorShape {
     Index rows, columns;
     bool is_vector; // (columns,), not (1, columns)
     bool penalized; // l1 and l2 act on it
+    bool is_kept_transposed = false;
+
+    Index kept_rows() const { return is_kept_transposed ? columns : rows; } // as it lies in memory
+    Index kept_columns() const { return is_kept_transposed ? rows : columns; }
 };
 
 // A part of a layer's tensors: what one thread differentiates and updates at a time. Tiles depend on the shapes alone,
@@ -64,7 +68,8 @@ template <class T> class Layer {
     Index inputs() const { return inputs_; }
     Index outputs() const { return outputs_; }
     virtual std::vector<TensorShape> tensors() const = 0;
-    virtual bool keeps_input() const = 0; // needs `saved`
+    virtual bool keeps_input() const = 0;      // needs `saved`
+    virtual bool keeps_transposed() const = 0; // needs `transposed`, where the gradient of the input is wanted
     virtual void forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const = 0;
     virtual Slope<T> slope(const LayerMemory<T>& memory) const = 0;
     // dL/d(output) -> delta, in place, for the layer at the end, where nobody above could do it

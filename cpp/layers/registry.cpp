@@ -12,8 +12,10 @@ namespace {
 template <class T>
 std::unique_ptr<Layer<T>> make_dense(const Kernels<T>& kernels, const LayerSpec& spec, Index inputs) {
     require(spec.units >= 1, "Dense(units=", spec.units, "): units must be at least 1");
-    return std::make_unique<Dense<T>>(kernels, inputs, spec.units, spec.use_bias,
-                                      find_activation(kernels, spec.activation));
+    const ActivationKernel<T>& activation = find_activation(kernels, spec.activation);
+    if (NarrowDense<T>::suits(inputs, spec.units))
+        return std::make_unique<NarrowDense<T>>(kernels, inputs, spec.units, spec.use_bias, activation);
+    return std::make_unique<Dense<T>>(kernels, inputs, spec.units, spec.use_bias, activation);
 }
 
 template <class T> struct Row {

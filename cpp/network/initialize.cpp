@@ -110,9 +110,10 @@ template <class T> void initialize(const Model<T>& model, std::uint64_t seed, T*
         row.fill({drawn.data(), tensor.shape.rows, tensor.shape.columns},
                  row.size(static_cast<double>(tensor.shape.rows), static_cast<double>(tensor.shape.columns)), random,
                  look);
-        const PanelView<T> target = model.view(tensor, parameters);
-        for (Index r = 0; r < target.rows; ++r)
-            for (Index c = 0; c < target.columns; ++c) target.at(r, c) = static_cast<T>(drawn[r * target.columns + c]);
+        const Index columns = tensor.shape.columns;
+        for (Index r = 0; r < tensor.shape.rows; ++r)
+            for (Index c = 0; c < columns; ++c)
+                parameters[model.place(tensor, r, c)] = static_cast<T>(drawn[r * columns + c]);
     }
 }
 

@@ -15,8 +15,8 @@ template <class T> Model<T>::Model(Spec spec, const KernelTable& table)
         const LayerSpec& of = spec_.layers[i];
         layers_.push_back(make_layer<T>(kernels_, of, inputs));
         for (TensorShape& shape : layers_.back()->tensors()) {
-            const Index panels = (shape.columns - 1) / panel_width<T> + 1;
-            const Index size = multiply(multiply(panels, shape.rows), panel_width<T>);
+            const Index panels = (shape.kept_columns() - 1) / panel_width<T> + 1;
+            const Index size = multiply(multiply(panels, shape.kept_rows()), panel_width<T>);
             multiply(size, static_cast<Index>(sizeof(T)) *
                                1024); // refuses what could never be addressed, gradients and optimizer included
             tensors_.push_back({of.name + "." + shape.name, static_cast<Index>(i), shape, size_, size});
@@ -43,13 +43,15 @@ template <class T> std::unique_ptr<Layer<T>> Model<T>::last_layer_with(const std
     return make_layer<T>(kernels_, changed, layers_.back()->inputs());
 }
 
+// One element after the other: for those few who look at parameters, not for the training.
 template <class T> void Model<T>::read(const Tensor& tensor, const T* flat, T* matrix) const {
-    kernels_.scatter(flat + tensor.offset, tensor.shape.rows, 0, tensor.shape.rows, tensor.shape.columns, matrix);
+    for (Index row = 0; row < tensor.shape.rows; ++row)
+        for (Index column = 0; column < tensor.shape.columns; ++column) *matrix++ = flat[place(tensor, row, column)];
 }
 
 template <class T> void Model<T>::write(const Tensor& tensor, T* flat, const T* matrix) const {
-    kernels_.gather(matrix, tensor.shape.columns, nullptr, tensor.shape.rows, flat + tensor.offset, tensor.shape.rows,
-                    0);
+    for (Index row = 0; row < tensor.shape.rows; ++row)
+        for (Index column = 0; column < tensor.shape.columns; ++column) flat[place(tensor, row, column)] = *matrix++;
 }
 
 template class Model<float>;

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "isa/select.hpp"
@@ -36,8 +37,11 @@ template <class T> class Model {
     // The last layer with another activation: a loss that works on logits, probabilities from a network of logits.
     std::unique_ptr<Layer<T>> last_layer_with(const std::string& activation) const;
 
-    PanelView<T> view(const Tensor& tensor, T* flat) const {
-        return {flat + tensor.offset, tensor.shape.rows, tensor.shape.columns};
+    // Where in the flat array an element is, by its place in the tensor as users see it
+    Index place(const Tensor& tensor, Index row, Index column) const {
+        if (tensor.shape.is_kept_transposed) std::swap(row, column);
+        return tensor.offset + (column / panel_width<T> * tensor.shape.kept_rows() + row) * panel_width<T> +
+               column % panel_width<T>;
     }
     void read(const Tensor& tensor, const T* flat, T* matrix) const;  // panels to row-major
     void write(const Tensor& tensor, T* flat, const T* matrix) const; // and back

@@ -62,7 +62,7 @@ Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose, const st
         if (layer.keeps_input()) layout.place(&memory.saved, stride, layer.outputs());
         layout.place(&memory.delta.data, stride, layer.outputs());
         if (i == 0 && purpose != Purpose::training_with_input_gradient) continue;
-        layout.place(&memory.transposed.data, layer.outputs(), layer.inputs());
+        if (layer.keeps_transposed()) layout.place(&memory.transposed.data, layer.outputs(), layer.inputs());
         if (i == 0) layout.place(&memory.input_gradient.data, stride, layer.inputs());
     }
     if (training && purpose != Purpose::fused_training) layout.place(&gradients_, model.size() / panel_width<T>, 1);
@@ -76,7 +76,7 @@ Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose, const st
     for (const Tensor& tensor : model.tensors()) {
         const auto layer = static_cast<std::size_t>(tensor.layer);
         tensors[layer].push_back(tensor);
-        memory_[layer].tensors.push_back({nullptr, tensor.shape.rows, tensor.shape.columns});
+        memory_[layer].tensors.push_back({nullptr, tensor.shape.kept_rows(), tensor.shape.kept_columns()});
     }
     for (std::size_t i = 0; training && i < layers_.size(); ++i)
         for (Tile& tile : layers_[i]->tiles(batch_size)) {
