@@ -25,7 +25,10 @@ template <class T> inline void copy_part(const T* from, T* to, Index count) {
 template <class T> void gather(const T* matrix, Index columns, const std::int64_t* order, Index count, T* panels,
                                Index stride, Index first_row) {
     constexpr Index width = panel_width<T>;
-    constexpr Index ahead = 2; // rows: picked ones lie anywhere in memory, and no processor can guess where
+    // Picked rows lie anywhere in memory, and no processor can guess where: they are called for some lines in advance.
+    constexpr Index bytes_ahead = 2048, most_rows_ahead = 16;
+    const Index rows_ahead = 1 + bytes_ahead / (columns * static_cast<Index>(sizeof(T)));
+    const Index ahead = rows_ahead < most_rows_ahead ? rows_ahead : most_rows_ahead;
     const auto row_at = [&](Index i) { return matrix + (order ? static_cast<Index>(order[i]) : i) * columns; };
     for (Index i = 0; i < count; ++i) {
         const T* from = row_at(i);
