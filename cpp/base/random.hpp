@@ -31,19 +31,18 @@ inline Philox philox(Philox counter, std::uint64_t seed) {
     return counter;
 }
 
+// The same numbers faster: those of 16 blocks of a stream from first_block on (kernels/random.hpp).
+using PhiloxBlocks = void (*)(std::uint64_t seed, std::uint32_t stream, std::uint64_t substream,
+                              std::uint32_t first_block, std::uint32_t* numbers);
+
 class Random {
   public:
-    Random(std::uint64_t seed, Stream stream, std::uint64_t substream)
-        : seed_(seed), stream_(static_cast<std::uint32_t>(stream)), substream_(substream) {}
+    Random(std::uint64_t seed, Stream stream, std::uint64_t substream, PhiloxBlocks bulk = nullptr)
+        : seed_(seed), stream_(static_cast<std::uint32_t>(stream)), substream_(substream), bulk_(bulk) {}
 
     std::uint32_t bits32() {
-        if (used_ == 4) {
-            block_ = philox({block_index_++, stream_, static_cast<std::uint32_t>(substream_),
-                             static_cast<std::uint32_t>(substream_ >> 32)},
-                            seed_);
-            used_ = 0;
-        }
-        return block_[used_++];
+        if (used_ == filled_) fill();
+        return numbers_[used_++];
     }
     std::uint64_t bits64() {
         const std::uint64_t high = bits32();
@@ -78,6 +77,21 @@ class Random {
     }
 
   private:
+    void fill() {
+        used_ = 0;
+        if (bulk_ && block_index_ >= 2) { // whoever wants a few numbers gets a few
+            bulk_(seed_, stream_, substream_, block_index_, numbers_.data());
+            filled_ = static_cast<unsigned>(numbers_.size());
+        } else {
+            const Philox block = philox({block_index_, stream_, static_cast<std::uint32_t>(substream_),
+                                         static_cast<std::uint32_t>(substream_ >> 32)},
+                                        seed_);
+            for (std::size_t i = 0; i < block.size(); ++i) numbers_[i] = block[i];
+            filled_ = static_cast<unsigned>(block.size());
+        }
+        block_index_ += filled_ / 4;
+    }
+
     // log x for 0 < x < 1 from log((1+t)/(1-t)) = 2(t + t^3/3 + t^5/5 + …): the C library's last bit differs between machines.
     static double logarithm(double x) {
         int exponent = 0;
@@ -96,9 +110,10 @@ class Random {
     std::uint64_t seed_;
     std::uint32_t stream_;
     std::uint64_t substream_;
-    Philox block_{};
+    PhiloxBlocks bulk_;
+    std::array<std::uint32_t, 64> numbers_;
     std::uint32_t block_index_ = 0;
-    unsigned used_ = 4;
+    unsigned used_ = 0, filled_ = 0;
     bool has_spare_ = false;
     double spare_ = 0;
 };

@@ -185,7 +185,7 @@ void bind_kernels(py::module_& module) {
         [](Index size, std::uint64_t seed, std::uint64_t epoch) {
             require(size >= 0, "size=", size, " must be at least 0");
             Buffer<std::int64_t> order(size);
-            shuffle(order.view(), Random(seed, Stream::shuffle, epoch), [] {});
+            shuffle(order.view(), Random(seed, Stream::shuffle, epoch, selected_table().philox_blocks), [] {});
             return array_of(std::move(order));
         },
         py::arg("size"), py::arg("seed"), py::arg("epoch"));

@@ -8,6 +8,7 @@
 #include "kernels/optimizers.hpp"
 #include "kernels/panels.hpp"
 #include "kernels/peak.hpp"
+#include "kernels/random.hpp"
 #include "kernels/rows.hpp"
 #include "kernels/table.hpp"
 #include "kernels/transpose.hpp"
@@ -56,6 +57,7 @@ constexpr KernelTable table = {
     .name = DELTARULE_STRING(DELTARULE_ISA),
     .needs = DELTARULE_NEEDS,
     .same_bits = DELTARULE_FMA != 0,
+    .philox_blocks = &philox_blocks,
     .float32 = all_kernels<float>(),
     .float64 = all_kernels<double>(),
 };

@@ -21,8 +21,8 @@ template <int half, class V> inline V sum_each(V (&sums)[lanes<V>]) {
     }
 }
 
-// Lane r · group + u: the sum for row `row` + r and unit `first` + u.
-template <class T, int units, int group, int rows_at_once>
+// Lane r · group + u: the sum for row `row` + r and unit `first` + u. Rows past the count are read as the last one.
+template <class T, int units, int group, int rows_at_once, bool whole>
 inline Vec<T> sums_of_rows(const Multiply<T>& m, Index panels, Index row, Index count, int first) {
     constexpr Index width = panel_width<T>;
     constexpr int vector_lanes = lanes<Vec<T>>;
@@ -30,13 +30,12 @@ inline Vec<T> sums_of_rows(const Multiply<T>& m, Index panels, Index row, Index 
     for (Index panel = 0; panel < panels; ++panel) {
         const T* const weight = m.weight + (panel * units + first) * width;
         const T* const input = m.input + (panel * m.input_stride + row) * width;
-        DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v) {
+        DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v)
             DELTARULE_UNROLL for (int r = 0; r < rows_at_once; ++r) {
-                const Vec<T> x = r < count ? load(input + r * width + v * vector_lanes) : Vec<T>{};
-                DELTARULE_UNROLL for (int unit = 0; unit < group; ++unit) if (first + unit < units) {
-                    Vec<T>& product = products[r * group + unit][v];
-                    product = fma(x, load(weight + unit * width + v * vector_lanes), product);
-                }
+            const Vec<T> x = load(input + (whole || r < count ? r : count - 1) * width + v * vector_lanes);
+            DELTARULE_UNROLL for (int unit = 0; unit < group; ++unit) if (first + unit < units) {
+                Vec<T>& product = products[r * group + unit][v];
+                product = fma(x, load(weight + unit * width + v * vector_lanes), product);
             }
         }
     }
@@ -65,8 +64,10 @@ template <class T, int units> void multiply_by_units(const Multiply<T>& m) {
         for (int first = 0, v = 0; v < panel_vectors; first += vector_lanes, ++v) {
             const auto in_use = lanes_below<T>(units - first);
             const Vec<T> bias = m.bias ? load(m.bias + first) : Vec<T>{};
-            const Vec<T> sums =
-                first < units ? sums_of_rows<T, units, group, rows_at_once>(m, panels, row, count, first) : Vec<T>{};
+            const Vec<T> sums = first >= units ? Vec<T>{}
+                                : count == rows_at_once
+                                    ? sums_of_rows<T, units, group, rows_at_once, true>(m, panels, row, count, first)
+                                    : sums_of_rows<T, units, group, rows_at_once, false>(m, panels, row, count, first);
             for (Index r = 0; r < count; ++r) {
                 const Vec<T> of_row = permute(sums, lane_numbers + static_cast<int>(r) * group);
                 store(m.output + (row + r) * width + first, in_use ? of_row + bias : Vec<T>{});

@@ -16,12 +16,14 @@ namespace {
 inline double power_of_096(double x) { return exp(splat<Vec<double>>(x * -0.040821994520255166))[0]; }
 
 struct StartsAtZero {
+    static constexpr bool has_optional_slots = false;
     static double start(int, const double*) { return 0; }
     static bool uses(int, const double*) { return true; }
 };
 
 // I. Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013, as torch has it.
 struct SGD : StartsAtZero {
+    static constexpr bool has_optional_slots = true;
     static constexpr const char* name = "sgd";
     enum Hyperparameter { lr, momentum, dampening, nesterov, weight_decay };
     static constexpr const char* hyperparameters[] = {"lr", "momentum", "dampening", "nesterov", "weight_decay"};
@@ -51,6 +53,7 @@ struct SGD : StartsAtZero {
 
 // G. Hinton, "Neural networks for machine learning", lecture 6e; centered: A. Graves, arXiv:1308.0850, section 4.2.
 struct RMSprop : StartsAtZero {
+    static constexpr bool has_optional_slots = true;
     static constexpr const char* name = "rmsprop";
     enum Hyperparameter { lr, alpha, eps, weight_decay, momentum, centered };
     static constexpr const char* hyperparameters[] = {"lr", "alpha", "eps", "weight_decay", "momentum", "centered"};
@@ -135,6 +138,7 @@ struct Adadelta : StartsAtZero {
 // D. P. Kingma and J. Ba, arXiv:1412.6980, algorithm 1; amsgrad: S. J. Reddi et al., ICLR 2018.
 // As torch has it, epsilon is added after the bias correction of the second moment.
 struct Adam : StartsAtZero {
+    static constexpr bool has_optional_slots = true;
     static constexpr const char* name = "adam";
     enum Hyperparameter { lr, beta1, beta2, eps, weight_decay, amsgrad };
     static constexpr const char* hyperparameters[] = {"lr", "beta1", "beta2", "eps", "weight_decay", "amsgrad"};
@@ -220,6 +224,7 @@ struct NAdam : StartsAtZero {
 
 // M. Riedmiller and H. Braun, "A direct adaptive method for faster backpropagation learning", ICNN 1993.
 struct Rprop {
+    static constexpr bool has_optional_slots = false;
     static constexpr const char* name = "rprop";
     enum Hyperparameter { lr, eta_minus, eta_plus, smallest, largest };
     static constexpr const char* hyperparameters[] = {"lr", "eta_minus", "eta_plus", "step_size_min", "step_size_max"};
@@ -254,20 +259,37 @@ template <class T, class Optimizer> void prepare_step(const double* hyperparamet
     for (int i = 0; i < optimizer_constants; ++i) constants[i] = static_cast<T>(exact[i]);
 }
 
-template <class T, class Optimizer>
-void update_parameters(T* weight, const T* gradient, T* const* state, Index count, const T* constants) {
-    constexpr int slots = static_cast<int>(sizeof(Optimizer::slots) / sizeof(Optimizer::slots[0]));
+// in_use: a bit for each slot, known when this is compiled, so that nothing is asked for each value.
+template <class T, class Optimizer, unsigned in_use>
+void update_with(T* weight, const T* gradient, T* const* slot, Index count, const T* constants) {
     Vec<T> c[optimizer_constants];
     for (int i = 0; i < optimizer_constants; ++i) c[i] = splat<Vec<T>>(constants[i]);
-    T* const slot[optimizer_slots] = {state[0], slots > 1 ? state[1] : nullptr,
-                                      slots > 2 ? state[2] : nullptr}; // null: not in use
     for (Index i = 0; i < count; i += lanes<Vec<T>>) {
         Vec<T> w = load(weight + i);
         Vec<T> s[optimizer_slots]{};
-        DELTARULE_UNROLL for (int k = 0; k < slots; ++k) if (slot[k]) s[k] = load(slot[k] + i);
-        Optimizer::update(w, load(gradient + i), s, c, slot[0] != nullptr, slot[1] != nullptr, slot[2] != nullptr);
+        DELTARULE_UNROLL for (int k = 0; k < optimizer_slots; ++k) if (in_use >> k & 1) s[k] = load(slot[k] + i);
+        Optimizer::update(w, load(gradient + i), s, c, in_use & 1, in_use & 2, in_use & 4);
         store(weight + i, w);
-        DELTARULE_UNROLL for (int k = 0; k < slots; ++k) if (slot[k]) store(slot[k] + i, s[k]);
+        DELTARULE_UNROLL for (int k = 0; k < optimizer_slots; ++k) if (in_use >> k & 1) store(slot[k] + i, s[k]);
+    }
+}
+
+template <class T, class Optimizer>
+void update_parameters(T* weight, const T* gradient, T* const* slot, Index count, const T* constants) {
+    constexpr int slots = static_cast<int>(sizeof(Optimizer::slots) / sizeof(Optimizer::slots[0]));
+    constexpr unsigned all = (1u << slots) - 1;
+    unsigned in_use = 0;
+    for (int k = 0; k < slots; ++k) in_use |= slot[k] ? 1u << k : 0;
+    const auto try_one = [&]<unsigned some>() {
+        if constexpr ((some & ~all) == 0)
+            if (in_use == some) update_with<T, Optimizer, some>(weight, gradient, slot, count, constants);
+    };
+    if (in_use == all) return update_with<T, Optimizer, all>(weight, gradient, slot, count, constants);
+    if constexpr (Optimizer::has_optional_slots) {
+        try_one.template operator()<0>();
+        try_one.template operator()<1>();
+        try_one.template operator()<3>();
+        try_one.template operator()<5>();
     }
 }
 

@@ -8,40 +8,58 @@
 namespace deltarule::DELTARULE_ISA {
 namespace {
 
-// Fewer values than a panel is wide, in pieces of 8, 4, 2 and 1: a few moves where a loop or a call would cost more.
-template <class T> inline void copy_part(const T* from, T* to, Index count) {
-    const auto piece = [&]<int size>() {
-        if (!(count & size)) return;
-        __builtin_memcpy(to, from, size * sizeof(T));
-        from += size;
-        to += size;
-    };
-    piece.template operator()<8>();
-    piece.template operator()<4>();
-    piece.template operator()<2>();
-    piece.template operator()<1>();
+// Rows of a row-major matrix: those that `order` names, or one after the other where it is null.
+template <class T> struct PickedRows {
+    const T* matrix;
+    Index columns;
+    const std::int64_t* order;
+
+    const T* operator[](Index i) const { return matrix + (order ? static_cast<Index>(order[i]) : i) * columns; }
+};
+
+// `count` values of each row, fewer than a panel is wide, as two pieces that may overlap: a few moves where a loop or a call
+// would cost more. What follows them in the panel, its padding, stays zero.
+template <int piece, class T> inline void gather_part(PickedRows<T> from, Index first, Index count, Index rows, T* to) {
+    const Index second = count - piece;
+    for (Index i = 0; i < rows; ++i, to += panel_width<T>) {
+        const T* const row = from[i] + first;
+        T pieces[2][piece];
+        __builtin_memcpy(pieces[0], row, sizeof pieces[0]);
+        __builtin_memcpy(pieces[1], row + second, sizeof pieces[1]);
+        __builtin_memcpy(to, pieces[0], sizeof pieces[0]);
+        __builtin_memcpy(to + second, pieces[1], sizeof pieces[1]);
+    }
+}
+
+template <class T> inline void gather_panels(PickedRows<T> from, Index columns, Index rows, T* to, Index stride) {
+    constexpr Index width = panel_width<T>;
+    // Picked rows lie anywhere in memory, and no processor can guess where: they are called for some lines in advance.
+    constexpr Index most_rows_ahead = 16, values_ahead = 2048 / static_cast<Index>(sizeof(T));
+    const Index ahead = columns >= values_ahead ? 1 : columns >= values_ahead / 4 ? 4 : most_rows_ahead;
+    for (Index i = 0; i < rows; ++i, to += width) {
+        const T* const row = from[i];
+        const T* const later = from[i + ahead < rows ? i + ahead : i];
+        T* target = to;
+        for (Index column = 0; column < columns; column += width, target += stride * width) {
+            __builtin_prefetch(later + column);
+            for (int v = 0; v < panel_vectors; ++v)
+                store(target + v * lanes<Vec<T>>, load(row + column + v * lanes<Vec<T>>));
+        }
+    }
 }
 
 template <class T> void gather(const T* matrix, Index columns, const std::int64_t* order, Index count, T* panels,
                                Index stride, Index first_row) {
     constexpr Index width = panel_width<T>;
-    // Picked rows lie anywhere in memory, and no processor can guess where: they are called for some lines in advance.
-    constexpr Index bytes_ahead = 2048, most_rows_ahead = 16;
-    const Index rows_ahead = 1 + bytes_ahead / (columns * static_cast<Index>(sizeof(T)));
-    const Index ahead = rows_ahead < most_rows_ahead ? rows_ahead : most_rows_ahead;
-    const auto row_at = [&](Index i) { return matrix + (order ? static_cast<Index>(order[i]) : i) * columns; };
-    for (Index i = 0; i < count; ++i) {
-        const T* from = row_at(i);
-        const T* const later = row_at(i + ahead < count ? i + ahead : i);
-        T* to = panels + (first_row + i) * width;
-        Index column = 0;
-        for (; column + width <= columns; column += width, to += stride * width) {
-            __builtin_prefetch(later + column);
-            for (int v = 0; v < panel_vectors; ++v)
-                store(to + v * lanes<Vec<T>>, load(from + column + v * lanes<Vec<T>>));
-        }
-        copy_part(from + column, to, columns - column); // its padding stays zero
-    }
+    const PickedRows<T> from{matrix, columns, order};
+    const Index part = columns % width, whole = columns - part;
+    T* const to = panels + first_row * width;
+    if (whole > 0) gather_panels(from, whole, count, to, stride);
+    T* const last = to + whole * stride;
+    if (part >= 8) return gather_part<8>(from, whole, part, count, last);
+    if (part >= 4) return gather_part<4>(from, whole, part, count, last);
+    if (part >= 2) return gather_part<2>(from, whole, part, count, last);
+    if (part == 1) return gather_part<1>(from, whole, part, count, last);
 }
 
 template <class T> void scatter(const T* panels, Index stride, Index first_row, Index count, Index columns, T* matrix) {

@@ -135,10 +135,15 @@ template <class T> struct Kernels {
     double (*peak)(Index repetitions, T* result); // multiply-adds alone: the operations done, to be timed
 };
 
+inline constexpr int philox_bulk = 64; // random numbers at a time
+
 struct KernelTable {
     const char* name;
     const char* needs; // features of the CPU, separated by blanks
     bool same_bits;    // has a fused multiply-add, hence is inside the promise
+    // The numbers of philox_bulk / 4 blocks of a stream from first_block on
+    void (*philox_blocks)(std::uint64_t seed, std::uint32_t stream, std::uint64_t substream, std::uint32_t first_block,
+                          std::uint32_t* numbers);
     Kernels<float> float32;
     Kernels<double> float64;
 };

@@ -25,24 +25,32 @@ template <int half, class V> inline void transpose_square(V (&rows)[lanes<V>]) {
     }
 }
 
-template <class T> void transpose(const Transpose<T>& t) {
+// One square; rows and columns past its end are read as zeros and not written.
+template <class T, bool whole>
+inline void transpose_at(const T* from, T* to, [[maybe_unused]] Index rows, [[maybe_unused]] Index columns) {
     constexpr Index width = panel_width<T>;
     constexpr int side = lanes<Vec<T>>;
+    Vec<T> square[side];
+    DELTARULE_UNROLL for (int i = 0; i < side; ++i) square[i] = whole || i < rows ? load(from + i * width) : Vec<T>{};
+    transpose_square<side / 2>(square);
+    DELTARULE_UNROLL for (int i = 0; i < side; ++i) if (whole || i < columns) store(to + i * width, square[i]);
+}
+
+template <class T> void transpose(const Transpose<T>& t) {
+    constexpr Index width = panel_width<T>;
+    constexpr Index side = lanes<Vec<T>>;
     for (Index panel = t.first_panel; panel < t.last_panel; ++panel)
-        for (Index row = t.first_row; row < t.last_row; row += side) {
-            const Index rows_left = t.last_row - row < side ? t.last_row - row : side;
+        for (Index row = t.first_row; row < t.last_row; row += side)
             for (Index lane = 0; lane < width; lane += side) {
-                const Index columns_left = t.columns - panel * width - lane;
-                if (columns_left <= 0) break;
-                Vec<T> square[side];
+                const Index rows = t.last_row - row, columns = t.columns - panel * width - lane;
+                if (columns <= 0) break;
                 const T* const from = t.source + (panel * t.source_stride + row) * width + lane;
-                DELTARULE_UNROLL for (int i = 0; i < side; ++i) square[i] =
-                    i < rows_left ? load(from + i * width) : Vec<T>{};
-                transpose_square<side / 2>(square);
                 T* const to = t.target + (row / width * t.target_stride + panel * width + lane) * width + row % width;
-                DELTARULE_UNROLL for (int i = 0; i < side; ++i) if (i < columns_left) store(to + i * width, square[i]);
+                if (rows >= side && columns >= side)
+                    transpose_at<T, true>(from, to, rows, columns);
+                else
+                    transpose_at<T, false>(from, to, rows, columns);
             }
-        }
 }
 
 } // namespace

@@ -7,7 +7,7 @@
 namespace deltarule {
 
 template <class T> Model<T>::Model(Spec spec, const KernelTable& table)
-    : spec_(std::move(spec)), kernels_(kernels_of<T>(table)) {
+    : spec_(std::move(spec)), table_(table), kernels_(kernels_of<T>(table)) {
     require(!spec_.layers.empty(), "a network needs at least one layer");
     require(spec_.inputs >= 1, "a network needs at least one input, got ", spec_.inputs);
     Index inputs = spec_.inputs;

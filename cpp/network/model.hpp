@@ -27,6 +27,7 @@ template <class T> class Model {
 
     const Spec& spec() const { return spec_; }
     const Kernels<T>& kernels() const { return kernels_; }
+    auto philox_blocks() const { return table_.philox_blocks; }
     const std::vector<std::unique_ptr<Layer<T>>>& layers() const { return layers_; }
     const std::vector<Tensor>& tensors() const { return tensors_; }
     Index size() const { return size_; } // of the flat array
@@ -48,6 +49,7 @@ template <class T> class Model {
 
   private:
     Spec spec_;
+    const KernelTable& table_;
     const Kernels<T>& kernels_;
     std::vector<std::unique_ptr<Layer<T>>> layers_;
     std::vector<Tensor> tensors_;

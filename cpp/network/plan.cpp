@@ -80,7 +80,7 @@ Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose, const st
     }
     for (std::size_t i = 0; training && i < layers_.size(); ++i)
         for (Tile& tile : layers_[i]->tiles(batch_size)) {
-            PlanTile<T> planned{static_cast<Index>(i), std::move(tile), {}, 0};
+            PlanTile<T> planned{static_cast<Index>(i), std::move(tile), {}, {}, 0};
             Index packed = 0;
             for (const auto& stretch : planned.tile.stretches) {
                 const Tensor& tensor = tensors[i][static_cast<std::size_t>(stretch.tensor)];
@@ -88,6 +88,11 @@ Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose, const st
                 planned.stretches.push_back(
                     {tensor.offset + stretch.first * panel_width<T>, size, packed, tensor.shape.penalized});
                 packed += size;
+                auto& updates = planned.updates;
+                if (!updates.empty() && updates.back().offset + updates.back().size == planned.stretches.back().offset)
+                    updates.back().size += size;
+                else
+                    updates.push_back(planned.stretches.back());
             }
             planned.cost = static_cast<double>(packed);
             tiles_.push_back(std::move(planned));

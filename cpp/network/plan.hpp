@@ -32,6 +32,7 @@ template <class T> struct PlanTile {
     Index layer;
     Tile tile;
     std::vector<Stretch> stretches;
+    std::vector<Stretch> updates; // the same joined where they touch: the fewest calls of an optimizer
     double cost; // multiply-adds for one sample, to share the tiles out evenly
 };
 

@@ -128,7 +128,7 @@ template <class T> void Step<T>::gradients(Range tiles, Index batch, int thread)
             tile_squares_[static_cast<std::size_t>(t)] = squares;
         }
         if (fused_) {
-            for (const auto& stretch : tile.stretches)
+            for (const auto& stretch : tile.updates)
                 optimizer_->update(plan_.parameters(), gradient_of(stretch), stretch.offset, stretch.size);
             plan_.refresh(tile);
         }
@@ -145,7 +145,7 @@ template <class T> void Step<T>::clip_and_update(Range tiles) {
     }
     for (Index t = tiles.first; t < tiles.last; ++t) {
         const PlanTile<T>& tile = plan_.tiles()[static_cast<std::size_t>(t)];
-        for (const auto& stretch : tile.stretches) {
+        for (const auto& stretch : tile.updates) {
             if (factor < 1)
                 plan_.model().kernels().scale(plan_.gradients() + stretch.offset, stretch.size, static_cast<T>(factor));
             if (optimizer_)

@@ -54,7 +54,8 @@ template <class T> class Loop {
     void begin_epoch() {
         if (options_.shuffle)
             shuffle(order_.view(),
-                    Random(options_.seed, Stream::shuffle, static_cast<std::uint64_t>(*options_.epochs_trained)),
+                    Random(options_.seed, Stream::shuffle, static_cast<std::uint64_t>(*options_.epochs_trained),
+                           model_.philox_blocks()),
                     [this] { monitor_.poll(1e6); });
         std::memcpy(last_finite_.data(), parameters_, static_cast<std::size_t>(model_.size()) * sizeof(T));
         loss_sum_ = weight_sum_ = 0;
