@@ -30,7 +30,7 @@ constexpr int tile_rows(Walk walk, int panels) {
 // How many rows of a tile take their values from a register, by a permutation, where the others load them: one load a cycle
 // is all there is, which would leave narrow tiles waiting.
 constexpr int permuted_rows(Walk walk, int rows, int panels) {
-    if (DELTARULE_VECTOR_BYTES != 64 || walk == Walk::across || panels > 2) return 0;
+    if (DELTARULE_VECTOR_BYTES != 64 || walk == Walk::across || panels > 2 || rows < 8) return 0;
     return panels == 1 ? rows * 5 / 8 : rows / 4;
 }
 
@@ -67,7 +67,7 @@ template <class T, Walk walk, int rows, int panels> void multiply_tile(const Til
         Vec<T> values[permuted + 1];
         DELTARULE_UNROLL for (int r = 0; r < permuted; ++r) values[r] = load(left + r * row_step);
         BitsOf<T> number{}; // of the lane that holds step k
-        for (Index k = 0; k < count; ++k) {
+        _Pragma("GCC unroll 2") for (Index k = 0; k < count; ++k) {
             Vec<T> b[panels][panel_vectors];
             DELTARULE_UNROLL for (int p = 0; p < panels; ++p) DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v)
                 b[p][v] = load(right + p * right_step + v * vector_lanes);

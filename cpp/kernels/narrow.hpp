@@ -9,7 +9,7 @@ namespace deltarule::DELTARULE_ISA {
 namespace {
 
 // Lane i of the result is the sum over all lanes of sums[i], in the tree of join_lanes: one of two registers in each round.
-template <int half, class V> inline V sum_each(V (&sums)[lanes<V>]) {
+template <int half, class V> DELTARULE_INLINE V sum_each(V (&sums)[lanes<V>]) {
     if constexpr (half == 0) {
         return sums[0];
     } else {

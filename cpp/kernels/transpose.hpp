@@ -17,7 +17,7 @@ template <int half, class V, int... lane> inline void exchange(V& a, V& b, Numbe
     a = first;
 }
 
-template <int half, class V> inline void transpose_square(V (&rows)[lanes<V>]) {
+template <int half, class V> DELTARULE_INLINE void transpose_square(V (&rows)[lanes<V>]) {
     if constexpr (half > 0) {
         DELTARULE_UNROLL for (int row = 0; row < lanes<V>; ++row) if (!(row & half))
             exchange<half>(rows[row], rows[row + half], LaneNumbers<V>{});
