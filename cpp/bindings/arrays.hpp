@@ -40,6 +40,37 @@ template <class T> MatrixView<const T> matrix_view(const py::handle& object, con
     return {static_cast<const T*>(array.data()), array.shape(0), array.shape(1)};
 }
 
+// The same without a word where an array is not of that kind: for calls so short that a check by Python would be most of
+// them. Exactly a NumPy array, of the one dtype object that NumPy keeps for T, and in C order.
+template <class T> bool is_ready(const py::handle& object, int dimensions) {
+    const auto& numpy = py::detail::npy_api::get();
+    if (Py_TYPE(object.ptr()) != numpy.PyArray_Type_) return false;
+    const auto* const array = py::detail::array_proxy(object.ptr());
+    constexpr int wanted = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+    return array->nd == dimensions && (array->flags & wanted) == wanted && array->descr == py::dtype::of<T>().ptr();
+}
+
+template <class T>
+MatrixView<const T> ready_matrix(const py::handle& object) { // of one that is_ready with 2 dimensions
+    const auto* const array = py::detail::array_proxy(object.ptr());
+    return {reinterpret_cast<const T*>(array->data), array->dimensions[0], array->dimensions[1]};
+}
+
+template <class T> VectorView<const T> ready_vector(const py::handle& object) { // … with 1
+    const auto* const array = py::detail::array_proxy(object.ptr());
+    return {reinterpret_cast<const T*>(array->data), array->dimensions[0]};
+}
+
+// A new matrix straight from NumPy: pybind11's own way takes several times as long.
+template <class T> py::array_t<T> new_matrix(Index rows, Index columns) {
+    const auto& numpy = py::detail::npy_api::get();
+    Py_intptr_t shape[] = {rows, columns};
+    PyObject* const array = numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, py::dtype::of<T>().release().ptr(), 2,
+                                                        shape, nullptr, nullptr, 0, nullptr);
+    if (!array) throw py::error_already_set();
+    return py::reinterpret_steal<py::array_t<T>>(array);
+}
+
 // To be written to: parameters, gradients, the state of an optimizer.
 template <class T> VectorView<T> writable_vector(const py::handle& object, const char* name) {
     py::array array = checked<T>(object, name, 1);

@@ -1,5 +1,7 @@
 // fit: the one crossing into the training loop; Stepper: a step at a time for loops in Python.
 #include <algorithm>
+#include <cmath>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -114,12 +116,14 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
 template <class T> class StepperBinding {
   public:
     StepperBinding(py::object network, py::object parameters, const py::object& loss, const py::tuple& optimizer,
-                   py::object state, py::object carry, double clip_norm, double clip_value)
+                   py::object state, py::object carry, double clip_norm, double clip_value,
+                   const std::optional<std::pair<double, double>>& target_range)
         : network_object_(std::move(network)), parameters_(std::move(parameters)), state_(std::move(state)),
           carry_(std::move(carry)), network_(network_object_.cast<NetworkBinding<T>&>()),
           loss_(read_loss(network_.model.kernels(), loss)),
           optimizer_(read_optimizer(network_.model.kernels(), optimizer)),
-          stepper_(network_.model, network_.parameters(parameters_).data, &optimizer_, loss_, {clip_norm, clip_value}) {
+          stepper_(network_.model, network_.parameters(parameters_).data, &optimizer_, loss_, {clip_norm, clip_value}),
+          target_range_(target_range) {
         bind_state(optimizer_, network_.model, state_, carry_);
     }
 
@@ -144,6 +148,27 @@ template <class T> class StepperBinding {
         return py::make_tuple(outcome == Outcome::updated ? "updated" : "diverged", stepper_.loss(), layer);
     }
 
+    // The loss after a step from a small batch of arrays that need neither conversion nor complaint; None where they do, or
+    // where the step diverged, and nothing has changed.
+    py::object step_small(const py::object& X, const py::object& y) {
+        const Model<T>& model = network_.model;
+        if (!loss_.kernel || !is_ready<T>(X, 2)) return py::none();
+        Samples<T> samples;
+        samples.inputs = ready_matrix<T>(X);
+        const double rows = static_cast<double>(samples.size());
+        if (samples.size() < 1 || samples.inputs.columns != model.inputs() ||
+            !is_short(3 * model.operations_per_sample() * rows) ||
+            !model.kernels().all_finite(samples.inputs.data, samples.size() * samples.inputs.columns) ||
+            !(loss_.kernel->takes_labels ? read_labels(y, samples) : read_targets(y, samples)))
+            return py::none();
+        const typename NetworkBinding<T>::Changing changing(network_, "step was called");
+        follow();
+        if (stepper_.step(samples, 1, {}) != Outcome::updated) return py::none();
+        version_ = ++network_.version;
+        ++steps_;
+        return py::float_(stepper_.loss());
+    }
+
     // One update from gradients of the caller's own, clipped in place; false: diverged, nothing was changed
     bool apply(const py::object& gradients) {
         const typename NetworkBinding<T>::Changing changing(network_, "apply was called");
@@ -159,6 +184,39 @@ template <class T> class StepperBinding {
     void set_learning_rate(double lr) { optimizer_.set_learning_rate(lr); }
 
   private:
+    // Class indices as NumPy makes them, int64, or as the core keeps them. false: let Python explain
+    bool read_labels(const py::object& y, Samples<T>& samples) {
+        const auto take = [&](const auto& from) {
+            if (from.size != samples.size()) return false;
+            labels_.resize(static_cast<std::size_t>(from.size));
+            for (Index i = 0; i < from.size; ++i) {
+                if (from[i] < 0 || from[i] >= network_.model.outputs()) return false;
+                labels_[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(from[i]);
+            }
+            samples.labels = labels_.data();
+            return true;
+        };
+        if (is_ready<std::int64_t>(y, 1)) return take(ready_vector<std::int64_t>(y));
+        return is_ready<std::int32_t>(y, 1) && take(ready_vector<std::int32_t>(y));
+    }
+
+    bool read_targets(const py::object& y, Samples<T>& samples) const {
+        if (!target_range_) return false;
+        if (is_ready<T>(y, 2))
+            samples.targets = ready_matrix<T>(y);
+        else if (network_.model.outputs() == 1 && is_ready<T>(y, 1))
+            samples.targets = {ready_vector<T>(y).data, ready_vector<T>(y).size, 1};
+        else
+            return false;
+        if (samples.targets.rows != samples.size() || samples.targets.columns != network_.model.outputs()) return false;
+        const Index count = samples.targets.rows * samples.targets.columns;
+        for (Index i = 0; i < count; ++i) {
+            const double value = static_cast<double>(samples.targets.data[i]);
+            if (!(value >= target_range_->first && value <= target_range_->second) || std::isinf(value)) return false;
+        }
+        return true;
+    }
+
     void follow() {
         if (version_ == network_.version) return;
         stepper_.rebind();
@@ -170,6 +228,8 @@ template <class T> class StepperBinding {
     const Loss<T> loss_;
     Optimizer<T> optimizer_;
     Stepper<T> stepper_;
+    const std::optional<std::pair<double, double>> target_range_; // lowest and highest; none: to be checked by Python
+    std::vector<std::int32_t> labels_;
     std::uint64_t version_ = 0;
     Index steps_ = 0;
 };
@@ -188,9 +248,10 @@ void bind_fit(py::class_<NetworkBinding<T>>& network, py::module_& module, const
     using StepperClass = StepperBinding<T>;
     py::class_<StepperClass>(module, stepper_name)
         .def(py::init<py::object, py::object, const py::object&, const py::tuple&, py::object, py::object, double,
-                      double>(),
+                      double, const std::optional<std::pair<double, double>>&>(),
              py::arg("network"), py::arg("parameters"), py::arg("loss"), py::arg("optimizer"), py::arg("state"),
-             py::arg("carry"), py::arg("clip_norm"), py::arg("clip_value"))
+             py::arg("carry"), py::arg("clip_norm"), py::arg("clip_value"), py::arg("target_range"))
+        .def("step_small", &StepperClass::step_small, py::arg("inputs"), py::arg("targets"))
         .def("step", &StepperClass::step, py::arg("inputs"), py::arg("targets"), py::arg("sample_weight"),
              py::arg("n_threads"), py::arg("available_threads"))
         .def_property_readonly("steps", &StepperClass::steps)

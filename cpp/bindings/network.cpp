@@ -174,6 +174,32 @@ template <class T> py::array_t<T> predict_outputs(const NetworkBinding<T>& netwo
     return outputs;
 }
 
+// A few rows that need neither conversion nor complaint, as a loop of a policy or a controller asks for them one after the
+// other; None for all else. One plan serves all such calls; the interpreter's lock, which is kept, guards it.
+template <class T>
+py::object predict_small(NetworkBinding<T>& network, const py::object& flat, const py::object& inputs) {
+    constexpr Index most_rows = 16;
+    const Model<T>& model = network.model;
+    if (!is_ready<T>(inputs, 2) || !is_ready<T>(flat, 1)) return py::none();
+    const MatrixView<const T> samples = ready_matrix<T>(inputs);
+    if (samples.rows < 1 || samples.rows > most_rows || samples.columns != model.inputs() ||
+        !is_short(model.operations_per_sample() * static_cast<double>(samples.rows)) ||
+        !model.kernels().all_finite(samples.data, samples.rows * samples.columns))
+        return py::none();
+    const typename NetworkBinding<T>::Reading reading(network, "predict was called");
+    const VectorView<T> parameters = network.parameters(flat);
+    if (!network.small) network.small = std::make_unique<Plan<T>>(model, most_rows, Purpose::inference);
+    Plan<T>& plan = *network.small;
+    if (plan.parameters() != parameters.data) plan.bind(parameters.data);
+    py::array_t<T> outputs = new_matrix<T>(samples.rows, model.outputs());
+    const FlushDenormals flush;
+    const PanelView<T> input = plan.input(), output = plan.output();
+    model.kernels().gather(samples.data, samples.columns, nullptr, samples.rows, input.data, input.rows, 0);
+    plan.forward(0, samples.rows);
+    model.kernels().scatter(output.data, output.rows, 0, samples.rows, output.columns, outputs.mutable_data());
+    return outputs;
+}
+
 template <class T> double evaluate_loss(const NetworkBinding<T>& network, const py::object& flat,
                                         const py::object& loss_spec, const py::object& X, const py::object& y,
                                         const py::object& weights, int asked, int available) {
@@ -327,6 +353,7 @@ template <class T> void bind_network_of(py::module_& module, const char* name, c
         .def("assign", &assign<T>, py::arg("parameters"), py::arg("values"))
         .def("predict", &predict_outputs<T>, py::arg("parameters"), py::arg("inputs"), py::arg("activation"),
              py::arg("n_threads"), py::arg("available_threads"))
+        .def("predict_small", &predict_small<T>, py::arg("parameters"), py::arg("inputs"))
         .def("evaluate", &evaluate_loss<T>, py::arg("parameters"), py::arg("loss"), py::arg("inputs"),
              py::arg("targets"), py::arg("sample_weight"), py::arg("n_threads"), py::arg("available_threads"))
         .def("loss_and_gradients", &loss_and_gradients<T>, py::arg("parameters"), py::arg("loss"), py::arg("inputs"),

@@ -47,6 +47,8 @@ template <class T> class NetworkBinding {
 
     VectorView<T> parameters(const py::handle& array) const;
 
+    std::unique_ptr<Plan<T>> small; // for predictions of a few rows
+
     // Kept between forward() and backward().
     std::unique_ptr<Plan<T>> pass;
     Index pass_rows = 0;
@@ -82,6 +84,9 @@ template <class T> Loss<T> read_loss(const Kernels<T>& kernels, const py::object
 
 template <class T> Samples<T> read_samples(const Model<T>& model, const Loss<T>& loss, const py::object& inputs,
                                            const py::object& targets, const py::object& weights);
+
+// Where a call is so short that the interpreter's lock may stay with it and Ctrl-C can wait: some 20 µs
+inline bool is_short(double operations) { return operations <= 1e6; } // multiply-adds
 
 // How many threads: as asked for; with 0 as many as `available` where a step has enough work, else one.
 int choose_threads(int asked, int available, double operations);

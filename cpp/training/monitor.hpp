@@ -20,8 +20,13 @@ inline Index rows_at_a_time(double operations_per_sample, Index most) {
 
 class Monitor {
   public:
-    explicit Monitor(std::function<bool()> interrupted)
-        : interrupted_(std::move(interrupted)), last_(std::chrono::steady_clock::now()) {}
+    explicit Monitor(std::function<bool()> interrupted) : interrupted_(std::move(interrupted)) {}
+
+    void begin(std::function<bool()> interrupted) { // something new to watch
+        interrupted_ = std::move(interrupted);
+        work_ = 0;
+        stop_ = false;
+    }
 
     // work: multiply-adds since the last call; the clock is read once in a while only. Called by the fit's own thread.
     void poll(double work) {
@@ -39,7 +44,7 @@ class Monitor {
     static constexpr double overhead = 3e4; // of whatever is done between two calls, hand-overs among threads included
     static constexpr double work_between_looks = 1e6; // 20 µs of AVX-512, a millisecond of the slowest code
     std::function<bool()> interrupted_;
-    std::chrono::steady_clock::time_point last_;
+    std::chrono::steady_clock::time_point last_{}; // long ago: the first look is a question too
     double work_ = 0;
     std::atomic<bool> stop_{false}; // read by all threads of the fit
 };

@@ -17,6 +17,7 @@ template <class T> Step<T>::Step(Plan<T>& plan, const BatchLoss<T>& batch_loss, 
 
 template <class T>
 Outcome Step<T>::run(int thread, int threads, Barrier& barrier, const Samples<T>& samples, const Batch& batch) {
+    if (thread == 0) failed_ = false;
     const double total_weight = batch_loss_.total_weight(samples, batch);
     const Range tiles =
         threads == 1 ? Range{0, static_cast<Index>(plan_.tiles().size())} : plan_.tiles_of(thread, threads);

@@ -16,11 +16,15 @@ template <class T> Outcome Stepper<T>::step(const Samples<T>& samples, int threa
             model_, samples.size(), optimizer_ ? step_purpose(model_, samples.size(), clipping_) : Purpose::training,
             output_activation(model_, loss_));
         batch_loss_ = std::make_unique<BatchLoss<T>>(loss_, *plan, true);
+        step_.reset();
         plan_ = std::move(plan);
         plan_->bind(parameters_);
     }
-    monitor_ = std::make_unique<Monitor>(std::move(interrupted));
-    step_ = std::make_unique<Step<T>>(*plan_, *batch_loss_, loss_, optimizer_, clipping_, *monitor_, threads);
+    if (!step_ || threads_ < threads) {
+        step_ = std::make_unique<Step<T>>(*plan_, *batch_loss_, loss_, optimizer_, clipping_, monitor_, threads);
+        threads_ = threads;
+    }
+    monitor_.begin(std::move(interrupted));
     if (optimizer_) keep();
     Outcome outcome = Outcome::failed;
     const int team = static_cast<int>(std::min<Index>(threads, samples.size()));

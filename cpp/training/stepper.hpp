@@ -38,8 +38,9 @@ template <class T> class Stepper {
     Buffer<T> kept_;
     std::unique_ptr<Plan<T>> plan_;
     std::unique_ptr<BatchLoss<T>> batch_loss_;
-    std::unique_ptr<Monitor> monitor_;
+    Monitor monitor_{{}};
     std::unique_ptr<Step<T>> step_;
+    int threads_ = 0; // that step_ was made for
 };
 
 } // namespace deltarule

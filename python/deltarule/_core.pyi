@@ -76,6 +76,7 @@ class NetworkFloat32:
     def predict(
         self, parameters: _F32, inputs: _F32, activation: str, n_threads: int, available_threads: int
     ) -> _F32: ...
+    def predict_small(self, parameters: _F32, inputs: object) -> _F32 | None: ...
     def evaluate(
         self,
         parameters: _F32,
@@ -135,7 +136,9 @@ class StepperFloat32:
         carry: _F64,
         clip_norm: float,
         clip_value: float,
+        target_range: tuple[float, float] | None,
     ) -> None: ...
+    def step_small(self, inputs: object, targets: object) -> float | None: ...
     def step(
         self,
         inputs: _F32,
@@ -167,6 +170,7 @@ class NetworkFloat64:
     def predict(
         self, parameters: _F64, inputs: _F64, activation: str, n_threads: int, available_threads: int
     ) -> _F64: ...
+    def predict_small(self, parameters: _F64, inputs: object) -> _F64 | None: ...
     def evaluate(
         self,
         parameters: _F64,
@@ -226,7 +230,9 @@ class StepperFloat64:
         carry: _F64,
         clip_norm: float,
         clip_value: float,
+        target_range: tuple[float, float] | None,
     ) -> None: ...
+    def step_small(self, inputs: object, targets: object) -> float | None: ...
     def step(
         self,
         inputs: _F64,

@@ -11,10 +11,10 @@ from typing import Any
 import numpy.typing as npt
 
 from .arrays import converted, first_not_finite, is_ready, require_finite, to_array
-from .targets import as_targets
+from .targets import as_targets, range_of
 from .weights import as_sample_weight, class_weights
 
-__all__ = ["as_matrix", "as_sample_weight", "as_targets", "class_weights", "first_not_finite"]
+__all__ = ["as_matrix", "as_sample_weight", "as_targets", "class_weights", "first_not_finite", "range_of"]
 
 
 def as_matrix(X: Any, dtype: npt.DTypeLike, *, name: str = "X", columns: int | None = None) -> npt.NDArray[Any]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from .arrays import converted, is_ready, require_finite, to_array
 from .names import did_you_mean
 
-__all__ = ["KINDS", "as_targets", "first_outside", "require_whole"]
+__all__ = ["KINDS", "as_targets", "first_outside", "range_of", "require_whole"]
 
 _ENCODE_LABELS = "turn labels into class numbers with np.unique(labels, return_inverse=True)[1]"
 
@@ -92,6 +92,11 @@ def as_targets(
     if kind != "values":
         _check_range(array, lowest, highest, name, step)
     return array
+
+
+def range_of(kind: str) -> tuple[float, float] | None:
+    """The lowest and the highest number of a kind; None where a range does not tell all ("classes", "signs")."""
+    return _RANGES[kind][:2] if kind in ("values", "probabilities", "counts") else None
 
 
 def require_whole(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:

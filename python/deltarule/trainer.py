@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .data import range_of
 from .errors import DivergenceError
 from .losses import Loss, find_loss
 from .names import require_number
@@ -85,9 +86,10 @@ class Trainer:
         if self._native is not None:
             return
         loss = (self.loss.name, self.loss.parameter) if isinstance(self.loss, Loss) else self._of_batch
+        target_range = range_of(self.loss.targets) if isinstance(self.loss, Loss) else None
         spec = optimizer_for_core(self.optimizer)
         state, carry, _ = self.network._native.start_optimizer(spec)
-        self._native = self.network._stepper(loss, spec, state, carry, *self._clipping)
+        self._native = self.network._stepper(loss, spec, state, carry, *self._clipping, target_range)
 
     def step(self, X: Any, y: Any, *, sample_weight: Any = None) -> float:
         """One update from one batch.
@@ -110,6 +112,11 @@ class Trainer:
             The loss, or a weight after the update, is not finite; nothing was changed.
         """
         network = self.network
+        if sample_weight is None and self._native is not None:
+            small = self._native.step_small(X, y)  # most of a short step would be the checks below
+            if small is not None:
+                network.loss = self.loss
+                return float(small)
         features = network._features(X)
         prepared = prepare(network, features, y, self.loss, sample_weight)
         network._build_for(features)

@@ -240,6 +240,10 @@ class Network(Structure):
             Of the network's dtype. Logits, where the last layer is linear and the loss cross-entropy: see
             `predict_proba`.
         """
+        if n_threads is None and self._native is not None:
+            small = self._native.predict_small(self._flat, X)  # most of a short answer would be the checks below
+            if small is not None:
+                return np.asarray(small)
         threads = self._threads(n_threads)
         features = self._features(X)
         self._build_for(features)
