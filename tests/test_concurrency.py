@@ -308,3 +308,54 @@ def test_fork(case: str) -> None:
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK + CASES[case]]
     result = subprocess.run(command, capture_output=True, text=True, timeout=90)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def threads_of_a_fit(**arguments: Any) -> int:
+    """How many threads a fit of some 100 µs a step brings along, counted from one of its callbacks."""
+
+    def count() -> int:
+        return len(os.listdir("/proc/self/task"))
+
+    counts: list[int] = []
+
+    class Counting:
+        def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+            counts.append(count())
+
+    wide = RANDOM.normal(size=(256, 128)).astype(np.float32)
+    network = dr.Network([dr.Dense(128, "relu"), dr.Dense(1)])
+    before = count()
+    network.fit(wide, wide[:, :1], loss="mse", epochs=2, batch_size=256, callbacks=[Counting()], **arguments)
+    return max(counts) - before + 1
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted in Linux's /proc")
+class TestHowManyThreads:
+    @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU")
+    def test_a_fit_alone_takes_what_its_work_deserves(self) -> None:
+        assert threads_of_a_fit() > 1
+        assert threads_of_a_fit(n_threads=1) == 1
+        assert threads_of_a_fit(n_threads=3) == 3
+
+    def test_one_while_another_fit_runs(self) -> None:
+        with training(new(), n_threads=1):
+            assert threads_of_a_fit() == 1
+            assert threads_of_a_fit(n_threads=2) == 2
+
+    @pytest.mark.parametrize("start", ["fork", "spawn"])
+    def test_one_in_a_worker_process(self, start: str) -> None:
+        code = (
+            "import multiprocessing, deltarule.threads as threads\n"
+            "if __name__ == '__main__':\n"
+            "    everywhere = threads.available_threads()\n"
+            f"    with multiprocessing.get_context({start!r}).Pool(1) as pool:\n"
+            "        print(pool.apply(threads.available_threads), everywhere == threads.available_threads())\n"
+        )
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        assert result.stdout == "1 True\n", result.stderr
+
+    def test_one_in_a_worker_of_joblib(self) -> None:
+        joblib = pytest.importorskip("joblib")
+        from deltarule.threads import available_threads
+
+        assert joblib.Parallel(n_jobs=2)(joblib.delayed(available_threads)() for _ in range(2)) == [1, 1]

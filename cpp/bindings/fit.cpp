@@ -64,6 +64,7 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
     require(epochs >= 0 && batch_size >= 1, "epochs=", epochs, " must be at least 0 and batch_size=", batch_size,
             " at least 1");
 
+    const FitUnderWay own;
     FitOptions<T> options;
     options.epochs = epochs;
     const VectorView<std::int64_t> counter = writable_vector<std::int64_t>(epochs_trained, "epochs_trained");
@@ -75,7 +76,7 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
     options.clipping = {clip_norm, clip_value};
     options.threads = static_cast<int>(std::min<Index>(
         choose_threads(n_threads, available_threads,
-                       3 * network.model.operations_per_sample() * static_cast<double>(options.batch_size)),
+                       3 * network.model.operations_per_sample() * static_cast<double>(options.batch_size), 1),
         options.batch_size));
     Loss<T> validation_loss;
     if (!validation.is_none()) {

@@ -368,7 +368,10 @@ template <class T> void bind_network_of(py::module_& module, const char* name, c
 
 void bind_network(py::module_& module) {
     py::module_::import("atexit").attr("register")(py::cpp_function(&wait_for_all));
-    pthread_atfork(nullptr, nullptr, [] { under_way = 0; }); // whatever was under way stayed with the parent
+    pthread_atfork(nullptr, nullptr, [] { // whatever was under way stayed with the parent
+        under_way = 0;
+        FitUnderWay::forget();
+    });
     bind_network_of<float>(module, "NetworkFloat32", "StepperFloat32");
     bind_network_of<double>(module, "NetworkFloat64", "StepperFloat64");
 }

@@ -88,8 +88,19 @@ template <class T> Samples<T> read_samples(const Model<T>& model, const Loss<T>&
 // Where a call is so short that the interpreter's lock may stay with it and Ctrl-C can wait: some 20 µs
 inline bool is_short(double operations) { return operations <= 1e6; } // multiply-adds
 
-// How many threads: as asked for; with 0 as many as `available` where a step has enough work, else one.
-int choose_threads(int asked, int available, double operations);
+// Counts the fits of this process, on whatever networks, as long as it lives.
+class FitUnderWay {
+  public:
+    FitUnderWay();
+    ~FitUnderWay();
+    FitUnderWay(const FitUnderWay&) = delete;
+    FitUnderWay& operator=(const FitUnderWay&) = delete;
+    static void forget(); // in a child after fork: they stayed with the parent
+};
+
+// How many threads: as asked for; with 0 one, and another of those available for each 15 µs of work in a step, unless there
+// are more fits under way than the caller's own.
+int choose_threads(int asked, int available, double operations, int own_fits = 0);
 
 template <class T> void bind_fit(py::class_<NetworkBinding<T>>& network, py::module_& module, const char* stepper_name);
 

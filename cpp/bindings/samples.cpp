@@ -1,5 +1,6 @@
 // A loss and the samples it is of, from what Python hands over.
 #include <algorithm>
+#include <atomic>
 
 #include "bindings/network.hpp"
 
@@ -62,10 +63,21 @@ template <class T> Samples<T> read_samples(const Model<T>& model, const Loss<T>&
     return samples;
 }
 
-int choose_threads(int asked, int available, double operations) {
-    constexpr double worth_a_second = 1.5e6; // multiply-adds a step, some 15 µs: a hand-over costs more below
+namespace {
+std::atomic<int> fits_under_way{0};
+}
+
+FitUnderWay::FitUnderWay() { ++fits_under_way; }
+FitUnderWay::~FitUnderWay() { --fits_under_way; }
+void FitUnderWay::forget() { fits_under_way = 0; }
+
+int choose_threads(int asked, int available, double operations, int own_fits) {
+    constexpr double worth_another = 1.5e6; // multiply-adds a step, some 15 µs: a hand-over costs more below
     if (asked > 0) return asked;
-    return operations < worth_a_second ? 1 : std::max(1, available);
+    if (fits_under_way > own_fits) return 1; // the cores have work
+    const double most = 1 + operations / worth_another;
+    if (operations < worth_another || available <= 1) return 1;
+    return most < available ? static_cast<int>(most) : available;
 }
 
 template Loss<float> read_loss(const Kernels<float>&, const py::object&);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from .names import require_integer
 
@@ -30,7 +31,13 @@ def set_num_threads(n: int | None) -> None:
 
 
 def available_threads() -> int:
-    """How many CPUs this process may run on."""
+    """How many threads a fit may take of its own accord: the CPUs this process may run on.
+
+    One in a worker process of joblib or multiprocessing, where the other workers have the other CPUs.
+    """
+    process = sys.modules.get("multiprocessing.process")  # a worker has it: nobody else pays for the import
+    if process is not None and process.parent_process() is not None:
+        return 1
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS

@@ -102,7 +102,8 @@ class Network(Structure):
         clip_norm, clip_value : float, optional
             Bounds the global norm of the gradients, or each of their elements (value first when both are given).
         n_threads : int, optional
-            None: decided from the work there is in a step. The results are the same bits for any number.
+            None: decided from the work there is in a step; one in a worker process of joblib or multiprocessing, and
+            while another fit runs. The results are the same bits for any number.
         verbose : int, default=0
             1 shows a progress bar.
 
