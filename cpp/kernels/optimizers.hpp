@@ -45,7 +45,8 @@ struct SGD : StartsAtZero {
         g = fma(c[decay], w, g);
         if (has_buffer) {
             s[buffer] = fma(c[keep], s[buffer], c[take] * g);
-            g = c[look_ahead][0] != 0 ? fma(c[keep], s[buffer], g) : s[buffer];
+            const V ahead = fma(c[keep], s[buffer], g);
+            g = c[look_ahead] != 0 ? ahead : s[buffer];
         }
         w = fma(-c[rate], g, w);
     }
@@ -256,14 +257,16 @@ using Optimizers = List<SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, NAdam, Rpr
 template <class T, class Optimizer> void prepare_step(const double* hyperparameters, double* carry, T* constants) {
     double exact[optimizer_constants]{};
     Optimizer::prepare(hyperparameters, carry, exact);
-    for (int i = 0; i < optimizer_constants; ++i) constants[i] = static_cast<T>(exact[i]);
+    for (int i = 0; i < optimizer_constants; ++i)
+        for (Index lane = 0; lane < panel_width<T>; ++lane)
+            constants[i * panel_width<T> + lane] = static_cast<T>(exact[i]);
 }
 
 // in_use: a bit for each slot, known when this is compiled, so that nothing is asked for each value.
 template <class T, class Optimizer, unsigned in_use>
 void update_with(T* weight, const T* gradient, T* const* slot, Index count, const T* constants) {
     Vec<T> c[optimizer_constants];
-    for (int i = 0; i < optimizer_constants; ++i) c[i] = splat<Vec<T>>(constants[i]);
+    for (int i = 0; i < optimizer_constants; ++i) c[i] = load(constants + i * panel_width<T>);
     for (Index i = 0; i < count; i += lanes<Vec<T>>) {
         Vec<T> w = load(weight + i);
         Vec<T> s[optimizer_slots]{};

@@ -87,8 +87,9 @@ template <class T> struct OptimizerKernel {
     const char* const* slot_names;
     bool (*uses_slot)(int slot, const double* hyperparameters);
     double (*start)(int slot, const double* hyperparameters); // what the slot holds before the first step
-    void (*prepare)(const double* hyperparameters, double* carry,
-                    T* constants); // once a step; carry is zero before the first
+    // Once a step; carry is zero before the first. Each constant fills a panel row: a value known to be the same in all
+    // lanes would lead the compiler to work lane by lane.
+    void (*prepare)(const double* hyperparameters, double* carry, T* constants);
     void (*update)(T* weight, const T* gradient, T* const* state, Index count, const T* constants);
 };
 

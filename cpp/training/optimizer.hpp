@@ -46,7 +46,7 @@ template <class T> class Optimizer {
     const OptimizerKernel<T>& kernel_;
     std::vector<double> hyperparameters_; // the learning rate first
     std::array<T*, optimizer_slots> state_{};
-    std::array<T, optimizer_constants> constants_{};
+    alignas(panel_bytes) std::array<T, optimizer_constants * panel_width<T>> constants_{};
     std::array<double, optimizer_carries> carry_before_{};
     double* carry_ = nullptr;
     T* first_state_ = nullptr;
