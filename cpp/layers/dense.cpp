@@ -44,6 +44,18 @@ template <class T> void Dense<T>::forward(const LayerMemory<T>& memory, Index ba
     softmax_where_asked(memory, batch_first, batch_last);
 }
 
+template <class T>
+void Dense<T>::forward_panels(const LayerMemory<T>& memory, Index batch_first, Index batch_last, Range panels) const {
+    constexpr Index width = panel_width<T>;
+    Multiply<T> product = forward_product(memory, batch_first, batch_last);
+    product.weight += panels.first * product.depth * width;
+    if (product.bias) product.bias += panels.first * width;
+    product.output += panels.first * product.output_stride * width;
+    if (product.saved) product.saved += panels.first * product.output_stride * width;
+    product.columns = std::min(product.columns, panels.last * width) - panels.first * width;
+    kernels_.multiply(product);
+}
+
 template <class T> Slope<T> Dense<T>::slope(const LayerMemory<T>& memory) const {
     if (is_identity_ || is_softmax_) return {};
     return {activation_.slope, activation_.keeps_input ? memory.saved : memory.output.data};
@@ -84,20 +96,20 @@ template <class T> void Dense<T>::backward_input(const LayerMemory<T>& memory, I
     kernels_.multiply(backward_product(memory, batch_first, batch_last, below));
 }
 
-// About 64 rows by 6 panels of the weight: enough work to be worth handing out, little enough to stay in the cache. The
-// bias goes with the tiles of the first row.
+// About 64 rows by up to 5 panels of the weight, as the kernels take them: enough work to be worth handing out, little
+// enough to stay in the cache. The bias goes with the tiles of the first row.
 template <class T> std::vector<Tile> Dense<T>::tiles(Index batch) const {
     const Index row_step = batch <= 16384 ? 64 : batch <= 131072 ? 16 : 8; // a huge batch is work enough
-    constexpr Index panel_step = 6;
+    constexpr Index most_panels = 5;
     const Index panels = PanelView<T>{nullptr, 0, this->outputs()}.panels();
+    const Index parts = (panels + most_panels - 1) / most_panels;
     std::vector<Tile> tiles;
-    for (Index panel = 0; panel < panels; panel += panel_step)
+    for (Index part = 0; part < parts; ++part)
         for (Index row = 0; row < this->inputs(); row += row_step) {
-            Tile tile{
-                {row, std::min(row + row_step, this->inputs())}, {panel, std::min(panel + panel_step, panels)}, {}};
+            Tile tile{{row, std::min(row + row_step, this->inputs())}, share(panels, part, parts), {}};
             for (Index p = tile.panels.first; p < tile.panels.last; ++p)
                 tile.stretches.push_back({0, p * this->inputs() + row, tile.rows.size()});
-            if (use_bias_ && row == 0) tile.stretches.push_back({1, panel, tile.panels.size()});
+            if (use_bias_ && row == 0) tile.stretches.push_back({1, tile.panels.first, tile.panels.size()});
             tiles.push_back(std::move(tile));
         }
     return tiles;

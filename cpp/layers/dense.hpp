@@ -14,6 +14,8 @@ template <class T> class Dense : public Layer<T> {
     bool keeps_input() const override { return activation_.keeps_input; }
     bool keeps_transposed() const override { return true; }
     void forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const override;
+    bool can_forward_panels() const override { return !is_softmax_; }
+    void forward_panels(const LayerMemory<T>& memory, Index batch_first, Index batch_last, Range panels) const override;
     Slope<T> slope(const LayerMemory<T>& memory) const override;
     void output_slope(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const override;
     void backward_input(const LayerMemory<T>& memory, Index batch_first, Index batch_last,
@@ -45,6 +47,7 @@ template <class T> class NarrowDense final : public Dense<T> {
 
     std::vector<TensorShape> tensors() const override;
     bool keeps_transposed() const override { return false; }
+    bool can_forward_panels() const override { return false; }
     void forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const override;
     void backward_input(const LayerMemory<T>& memory, Index batch_first, Index batch_last,
                         const Slope<T>& below) const override;

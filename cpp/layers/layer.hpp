@@ -71,6 +71,10 @@ template <class T> class Layer {
     virtual bool keeps_input() const = 0;      // needs `saved`
     virtual bool keeps_transposed() const = 0; // needs `transposed`, where the gradient of the input is wanted
     virtual void forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const = 0;
+    // The same for some panels of the output alone, by a layer whose units do not depend on each other. Then threads may
+    // share out its units among themselves, not its rows: each reads but the weights that it updates.
+    virtual bool can_forward_panels() const { return false; }
+    virtual void forward_panels(const LayerMemory<T>&, Index /*batch_first*/, Index /*batch_last*/, Range) const {}
     virtual Slope<T> slope(const LayerMemory<T>& memory) const = 0;
     // dL/d(output) -> delta, in place, for the layer at the end, where nobody above could do it
     virtual void output_slope(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const = 0;

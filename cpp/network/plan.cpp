@@ -78,7 +78,7 @@ Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose, const st
         tensors[layer].push_back(tensor);
         memory_[layer].tensors.push_back({nullptr, tensor.shape.kept_rows(), tensor.shape.kept_columns()});
     }
-    for (std::size_t i = 0; training && i < layers_.size(); ++i)
+    for (std::size_t i = 0; training && i < layers_.size(); ++i) {
         for (Tile& tile : layers_[i]->tiles(batch_size)) {
             PlanTile<T> planned{static_cast<Index>(i), std::move(tile), {}, {}, 0};
             Index packed = 0;
@@ -95,8 +95,12 @@ Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose, const st
                     updates.push_back(planned.stretches.back());
             }
             planned.cost = static_cast<double>(packed);
+            if (i == 0 && (tiles_.empty() || tiles_.back().tile.panels.first != planned.tile.panels.first))
+                columns_.push_back(static_cast<Index>(tiles_.size()));
             tiles_.push_back(std::move(planned));
         }
+        if (i == 0) columns_.push_back(static_cast<Index>(tiles_.size()));
+    }
 }
 
 template <class T> void Plan<T>::bind(T* parameters) {
@@ -109,28 +113,68 @@ template <class T> void Plan<T>::bind(T* parameters) {
     for (const PlanTile<T>& tile : tiles_) refresh(tile);
 }
 
-template <class T> Range Plan<T>::tiles_of(int thread, int threads) const {
-    double total = 0;
-    for (const PlanTile<T>& tile : tiles_) total += tile.cost;
-    // A tile belongs to the thread in whose part of the total its middle lies.
-    Range mine{static_cast<Index>(tiles_.size()), static_cast<Index>(tiles_.size())};
-    double before = 0;
-    for (std::size_t i = 0; i < tiles_.size(); ++i) {
-        const double middle = before + tiles_[i].cost / 2;
-        before += tiles_[i].cost;
-        if (middle < total * thread / threads) continue;
-        if (middle >= total * (thread + 1) / threads) {
-            mine.last = static_cast<Index>(i);
-            break;
-        }
-        if (mine.first == static_cast<Index>(tiles_.size())) mine.first = static_cast<Index>(i);
-    }
-    if (mine.first > mine.last) mine.first = mine.last;
-    return mine;
+template <class T> Range Plan<T>::columns_of(int thread, int threads) const {
+    return share(static_cast<Index>(columns_.size()) - 1, thread, threads);
 }
 
-template <class T> void Plan<T>::forward(Index first, Index last) const {
-    for (std::size_t i = 0; i < layers_.size(); ++i) layers_[i]->forward(memory_[i], first, last);
+template <class T> bool Plan<T>::shares_out_units(int threads) const {
+    constexpr Index worth_it =
+        128 << 10; // bytes: what a thread reads meanwhile in what the other one wrote takes some 8 µs
+    if (threads == 1 || !layers_[0]->can_forward_panels()) return false;
+    const PanelView<T>& weight = memory_[0].tensors[0];
+    if (weight.size() * static_cast<Index>(sizeof(T)) < worth_it) return false;
+    const double even = static_cast<double>(weight.panels()) / threads;
+    for (int thread = 0; thread < threads; ++thread) {
+        Index panels = 0;
+        const Range columns = columns_of(thread, threads);
+        for (Index column = columns.first; column < columns.last; ++column)
+            panels += tiles_[static_cast<std::size_t>(columns_[static_cast<std::size_t>(column)])].tile.panels.size();
+        if (static_cast<double>(panels) > 1.2 * even) return false; // the others would wait
+    }
+    return true;
+}
+
+template <class T> std::array<Range, 2> Plan<T>::tiles_of(int thread, int threads) const {
+    const auto end = static_cast<Index>(tiles_.size());
+    Range of_first{};
+    Index begin = 0;
+    if (shares_out_units(threads)) {
+        const Range columns = columns_of(thread, threads);
+        of_first = {columns_[static_cast<std::size_t>(columns.first)],
+                    columns_[static_cast<std::size_t>(columns.last)]};
+        begin = columns_.back();
+    }
+    double total = 0;
+    const auto cost_of = [this](Index tile) { return tiles_[static_cast<std::size_t>(tile)].cost; };
+    for (Index tile = begin; tile < end; ++tile) total += cost_of(tile);
+    // A tile belongs to the thread in whose part of the total its middle lies.
+    Range mine{end, end};
+    double before = 0;
+    for (Index tile = begin; tile < end; ++tile) {
+        const double middle = before + cost_of(tile) / 2;
+        before += cost_of(tile);
+        if (middle < total * thread / threads) continue;
+        if (middle >= total * (thread + 1) / threads) {
+            mine.last = tile;
+            break;
+        }
+        if (mine.first == end) mine.first = tile;
+    }
+    if (mine.first > mine.last) mine.first = mine.last;
+    return {of_first, mine};
+}
+
+template <class T> void Plan<T>::forward_units(int thread, int threads, Index first, Index last) const {
+    const Range columns = columns_of(thread, threads);
+    for (Index column = columns.first; column < columns.last; ++column)
+        layers_[0]->forward_panels(
+            memory_[0], first, last,
+            tiles_[static_cast<std::size_t>(columns_[static_cast<std::size_t>(column)])].tile.panels);
+}
+
+template <class T> void Plan<T>::forward_from(Index layer, Index first, Index last) const {
+    for (auto i = static_cast<std::size_t>(layer); i < layers_.size(); ++i)
+        layers_[i]->forward(memory_[i], first, last);
 }
 
 template <class T> void Plan<T>::backward(Index first, Index last) const {

@@ -7,6 +7,7 @@
 // Passes take a range of rows, the gradients a tile: what threads share out among themselves.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,7 +34,7 @@ template <class T> struct PlanTile {
     Tile tile;
     std::vector<Stretch> stretches;
     std::vector<Stretch> updates; // the same joined where they touch: the fewest calls of an optimizer
-    double cost; // multiply-adds for one sample, to share the tiles out evenly
+    double cost;                  // multiply-adds for one sample, to share the tiles out evenly
 };
 
 template <class T> class Plan {
@@ -54,9 +55,15 @@ template <class T> class Plan {
     T* parameters() const { return parameters_; }
     T* gradients() const { return gradients_; }
     const std::vector<PlanTile<T>>& tiles() const { return tiles_; }
-    Range tiles_of(int thread, int threads) const; // a share of the tiles of about equal cost
+    // A share of the tiles of about equal cost: of the first layer where its units are shared out, and of all others.
+    std::array<Range, 2> tiles_of(int thread, int threads) const;
 
-    void forward(Index first, Index last) const;
+    void forward(Index first, Index last) const { forward_from(0, first, last); }
+    // Whether threads share out the units of the first layer, which `forward_units` computes for them, and not its rows: with
+    // many weights a thread would wait for those that another one has just updated. Then comes forward_from(1, …).
+    bool shares_out_units(int threads) const;
+    void forward_units(int thread, int threads, Index first, Index last) const;
+    void forward_from(Index layer, Index first, Index last) const;
     void backward(Index first, Index last) const;
     // The tile's part of gradients(), or, where `packed` is given, its stretches one after the other in there.
     void gradient(const PlanTile<T>& tile, Index batch, T* packed = nullptr) const;
@@ -67,12 +74,16 @@ template <class T> class Plan {
     Index first_layer_not_finite(Index batch) const;
 
   private:
+    Range columns_of(int thread, int threads) const; // of tiles, in the first layer
+
     const Model<T>& model_;
     const Index batch_size_;
     std::unique_ptr<Layer<T>> replaced_last_;
     std::vector<const Layer<T>*> layers_;
     std::vector<LayerMemory<T>> memory_;
     std::vector<PlanTile<T>> tiles_;
+    std::vector<Index>
+        columns_; // the first tile of each column of tiles of the first layer, and the one after the last
     Buffer<T> workspace_;
     T* parameters_ = nullptr;
     T* gradients_ = nullptr;

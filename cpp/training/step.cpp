@@ -13,16 +13,21 @@ template <class T> Step<T>::Step(Plan<T>& plan, const BatchLoss<T>& batch_loss, 
       packed_(packed_size_ * threads), tile_penalty_(plan.tiles().size()), tile_squares_(plan.tiles().size()) {
     for (const LayerSpec& layer : plan.model().spec().layers)
         has_penalty_ = has_penalty_ || layer.l1 > 0 || layer.l2 > 0;
+    for (int thread = 0; thread < threads; ++thread) tiles_.push_back(plan.tiles_of(thread, threads));
+}
+
+template <class T> typename Step<T>::Tiles Step<T>::tiles_of(int thread, int threads) const {
+    const bool all_are_here = threads == static_cast<int>(tiles_.size());
+    return all_are_here ? tiles_[static_cast<std::size_t>(thread)] : plan_.tiles_of(thread, threads);
 }
 
 template <class T>
 Outcome Step<T>::run(int thread, int threads, Barrier& barrier, const Samples<T>& samples, const Batch& batch) {
     if (thread == 0) failed_ = false;
     const double total_weight = batch_loss_.total_weight(samples, batch);
-    const Range tiles =
-        threads == 1 ? Range{0, static_cast<Index>(plan_.tiles().size())} : plan_.tiles_of(thread, threads);
+    const Tiles tiles = tiles_of(thread, threads);
 
-    forward_and_backward(thread, share(batch.count, thread, threads), barrier, samples, batch, total_weight);
+    forward_and_backward(thread, threads, barrier, samples, batch, total_weight);
     if (thread == 0) {
         stop_early_ = monitor_.should_stop();
         if (optimizer_) optimizer_->begin_step();
@@ -59,30 +64,38 @@ Outcome Step<T>::run(int thread, int threads, Barrier& barrier, const Samples<T>
     return Outcome::updated;
 }
 
-template <class T> void Step<T>::forward_and_backward(int thread, Range rows, Barrier& barrier,
+template <class T> void Step<T>::forward_and_backward(int thread, int threads, Barrier& barrier,
                                                       const Samples<T>& samples, const Batch& batch,
                                                       double total_weight) {
-    const auto in_blocks = [&](const auto& pass) {
+    const Range mine = share(batch.count, thread, threads);
+    const auto in_blocks = [&](Range rows, const auto& pass) {
         for (Index first = rows.first; first < rows.last && !monitor_.should_stop(); first += block_rows_) {
             const Index last = std::min(first + block_rows_, rows.last);
             pass(first, last);
             poll(thread, 2 * work_per_sample_ * static_cast<double>(last - first));
         }
     };
-    if (loss_.kernel) {
-        in_blocks([&](Index first, Index last) {
-            batch_loss_.gather(samples, batch, total_weight, first, last);
-            plan_.forward(first, last);
+    const auto gather = [&](Index first, Index last) { batch_loss_.gather(samples, batch, total_weight, first, last); };
+    const bool by_units = plan_.shares_out_units(threads);
+    if (by_units) {
+        in_blocks(mine, gather);
+        barrier.wait();
+        in_blocks({0, batch.count},
+                  [&](Index first, Index last) { plan_.forward_units(thread, threads, first, last); });
+        barrier.wait();
+    }
+    const auto forward = [&](Index first, Index last) {
+        if (!by_units) gather(first, last);
+        plan_.forward_from(by_units ? 1 : 0, first, last);
+    };
+    if (loss_.kernel)
+        return in_blocks(mine, [&](Index first, Index last) {
+            forward(first, last);
             batch_loss_.rows(samples, first, last);
             plan_.backward(first, last);
         });
-        return;
-    }
     // A function of the user's sees the whole batch at once, on the fit's own thread.
-    in_blocks([&](Index first, Index last) {
-        batch_loss_.gather(samples, batch, total_weight, first, last);
-        plan_.forward(first, last);
-    });
+    in_blocks(mine, forward);
     barrier.wait();
     if (thread == 0 && !monitor_.should_stop()) {
         try {
@@ -93,14 +106,14 @@ template <class T> void Step<T>::forward_and_backward(int thread, Range rows, Ba
         }
     }
     barrier.wait();
-    if (!failed_) in_blocks([&](Index first, Index last) { plan_.backward(first, last); });
+    if (!failed_) in_blocks(mine, [&](Index first, Index last) { plan_.backward(first, last); });
 }
 
-template <class T> void Step<T>::gradients(Range tiles, Index batch, int thread) {
+template <class T> void Step<T>::gradients(const Tiles& tiles, Index batch, int thread) {
     const Kernels<T>& kernels = plan_.model().kernels();
     T* const packed = fused_ ? packed_.data() + packed_size_ * thread : nullptr;
-    for (Index t = tiles.first; t < tiles.last; ++t) {
-        if (!fused_ && monitor_.should_stop()) break; // nothing is updated yet: the step can be given up
+    for_tiles(tiles, [&](Index t) {
+        if (!fused_ && monitor_.should_stop()) return; // nothing is updated yet: the step can be given up
         const PlanTile<T>& tile = plan_.tiles()[static_cast<std::size_t>(t)];
         plan_.gradient(tile, batch, packed);
         const auto gradient_of = [&](const auto& stretch) {
@@ -134,17 +147,17 @@ template <class T> void Step<T>::gradients(Range tiles, Index batch, int thread)
             plan_.refresh(tile);
         }
         poll(thread, tile.cost * static_cast<double>(batch));
-    }
+    });
 }
 
-template <class T> void Step<T>::clip_and_update(Range tiles) {
+template <class T> void Step<T>::clip_and_update(const Tiles& tiles) {
     double factor = 1;
     if (clipping_.norm > 0) {
         double squares = 0;
         for (const double of_tile : tile_squares_) squares += of_tile;
         factor = clip_factor(clipping_, std::sqrt(squares));
     }
-    for (Index t = tiles.first; t < tiles.last; ++t) {
+    for_tiles(tiles, [&](Index t) {
         const PlanTile<T>& tile = plan_.tiles()[static_cast<std::size_t>(t)];
         for (const auto& stretch : tile.updates) {
             if (factor < 1)
@@ -154,7 +167,7 @@ template <class T> void Step<T>::clip_and_update(Range tiles) {
                                    stretch.size);
         }
         if (optimizer_) plan_.refresh(tile);
-    }
+    });
 }
 
 template class Step<float>;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <exception>
 #include <vector>
 
@@ -52,10 +53,16 @@ template <class T> class Step {
     std::exception_ptr failure() const { return failure_; } // what the user's loss raised
 
   private:
-    void forward_and_backward(int thread, Range rows, Barrier& barrier, const Samples<T>& samples, const Batch& batch,
+    using Tiles = std::array<Range, 2>;
+    void forward_and_backward(int thread, int threads, Barrier& barrier, const Samples<T>& samples, const Batch& batch,
                               double total_weight);
-    void gradients(Range tiles, Index batch, int thread);
-    void clip_and_update(Range tiles);
+    void gradients(const Tiles& tiles, Index batch, int thread);
+    void clip_and_update(const Tiles& tiles);
+    Tiles tiles_of(int thread, int threads) const;
+    template <class Visit> void for_tiles(const Tiles& tiles, const Visit& visit) const {
+        for (const Range& range : tiles)
+            for (Index tile = range.first; tile < range.last; ++tile) visit(tile);
+    }
     void poll(int thread, double work) const {
         if (thread == 0) monitor_.poll(work);
     }
@@ -67,10 +74,11 @@ template <class T> class Step {
     const Clipping clipping_;
     Monitor& monitor_;
     const double work_per_sample_;
-    const Index block_rows_;  // of a batch at a time through all layers
-    const bool fused_;        // no array of all gradients
-    const Index packed_size_; // of the gradient of one tile
-    const Buffer<T> packed_;  // one for each thread
+    const Index block_rows_;   // of a batch at a time through all layers
+    const bool fused_;         // no array of all gradients
+    const Index packed_size_;  // of the gradient of one tile
+    const Buffer<T> packed_;   // one for each thread
+    std::vector<Tiles> tiles_; // of each thread, where all of them take part
     bool has_penalty_ = false;
     std::vector<double> tile_penalty_, tile_squares_; // one for each tile, summed in their order
 
