@@ -127,6 +127,11 @@ def test_every_loss(loss: str, dtype: str) -> None:
         {"batch_size": 1, "epochs": 1},
         {"batch_size": 10_000},
         {"sizes": (1, 1, 1), "optimizer": "adam"},
+        # So many weights in the first layer that threads share out its units, not its rows.
+        {"sizes": (300, 320, 5), "optimizer": "adam"},
+        {"sizes": (300, 320, 5), "clip_norm": 0.1, "validation_split": 0.3, "batch_size": 40},
+        {"sizes": (300, 320, 5), "loss": lambda z, y: (float(((z - y) ** 2).mean()), 2 * (z - y) / z.size)},
+        {"sizes": (300, 320, 5), "batch_size": 1, "epochs": 1, "activation": "gelu"},
     ],
     ids=str,
 )
@@ -188,6 +193,14 @@ def test_the_number_of_threads_set_for_all_changes_nothing() -> None:
         dr.set_num_threads(n)
         digests.add(train(optimizer="adam"))
     dr.set_num_threads(None)
+    assert len(digests) == 1
+
+
+def test_a_number_of_threads_that_changes_on_the_way_changes_nothing() -> None:
+    """Nobody said how many: what takes part is tried out meanwhile, some hundred times in these steps."""
+    digests = {
+        train((64, 128, 4), 64, 640, 400, optimizer="adam", activation="relu", n_threads=n) for n in (None, 1, 2)
+    }
     assert len(digests) == 1
 
 

@@ -10,6 +10,25 @@
 
 namespace deltarule {
 
+inline void pause_a_moment() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+// Waits for `number` to leave the value `from`. Spins while that is likely to be a few microseconds away, then sleeps: cores
+// are shared.
+inline void wait_while(const std::atomic<unsigned>& number, unsigned from) {
+    constexpr int spins = 1000; // 15 to 40 µs: longer than a hand-over, short where the cores are shared
+    for (int spin = 0; spin < spins; ++spin) {
+        if (number.load(std::memory_order_acquire) != from) return;
+        pause_a_moment();
+    }
+    while (number.load(std::memory_order_acquire) == from) number.wait(from, std::memory_order_acquire);
+}
+
 class Barrier {
   public:
     explicit Barrier(int threads) : threads_(threads), waiting_(threads) {}
@@ -23,27 +42,31 @@ class Barrier {
             round_.notify_all();
             return;
         }
-        // Spin while the others are likely to be a few microseconds away, then sleep: cores are shared.
-        for (int spin = 0; spin < spins; ++spin) {
-            if (round_.load(std::memory_order_acquire) != round) return;
-            pause();
-        }
-        while (round_.load(std::memory_order_acquire) == round) round_.wait(round, std::memory_order_acquire);
+        wait_while(round_, round);
     }
 
   private:
-    static constexpr int spins = 1000; // 15 to 40 µs: longer than a hand-over, short where the cores are shared
-    static void pause() {
-#if defined(__x86_64__)
-        __builtin_ia32_pause();
-#elif defined(__aarch64__)
-        asm volatile("yield");
-#endif
-    }
-
     const int threads_;
     alignas(64) std::atomic<int> waiting_;
     alignas(64) std::atomic<unsigned> round_{0};
+};
+
+// What one thread tells the others to do, one thing after the other. It must not call again before all have heard the last.
+template <class What> class Calls {
+  public:
+    void call(const What& what) {
+        what_ = what;
+        number_.fetch_add(1, std::memory_order_release);
+        number_.notify_all();
+    }
+    What wait_for(unsigned calls_before) const {
+        wait_while(number_, calls_before);
+        return what_;
+    }
+
+  private:
+    What what_{};
+    alignas(64) std::atomic<unsigned> number_{0};
 };
 
 // Threads that are joined at the end of the scope. (std::jthread, which is not yet everywhere.)

@@ -78,6 +78,7 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
         choose_threads(n_threads, available_threads,
                        3 * network.model.operations_per_sample() * static_cast<double>(options.batch_size), 1),
         options.batch_size));
+    options.threads_were_asked_for = n_threads > 0;
     Loss<T> validation_loss;
     if (!validation.is_none()) {
         const auto arrays = py::reinterpret_borrow<py::tuple>(validation);

@@ -17,6 +17,7 @@ template <class T> Step<T>::Step(Plan<T>& plan, const BatchLoss<T>& batch_loss, 
 }
 
 template <class T> typename Step<T>::Tiles Step<T>::tiles_of(int thread, int threads) const {
+    if (threads == 1) return {Range{0, static_cast<Index>(plan_.tiles().size())}, Range{}};
     const bool all_are_here = threads == static_cast<int>(tiles_.size());
     return all_are_here ? tiles_[static_cast<std::size_t>(thread)] : plan_.tiles_of(thread, threads);
 }

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/random.hpp"
+#include "training/crew.hpp"
 
 namespace deltarule {
 
@@ -20,7 +21,8 @@ template <class T> class Loop {
           plan_(model, batch_size_, step_purpose(model, batch_size_, options.clipping), output_activation(model, loss)),
           batch_loss_(loss, plan_, true), monitor_(options.interrupted),
           step_(plan_, batch_loss_, loss, &optimizer, options.clipping, monitor_, options.threads),
-          order_(options.shuffle ? samples.size() : 0), last_finite_(model.size()) {
+          crew_(options.threads, !options.threads_were_asked_for), order_(options.shuffle ? samples.size() : 0),
+          last_finite_(model.size()) {
         plan_.bind(parameters);
         if (options.validation)
             validation_.emplace(model, parameters, options.validation_loss ? *options.validation_loss : loss,
@@ -29,28 +31,69 @@ template <class T> class Loop {
     }
 
     FitResult run() {
-        const auto start = std::chrono::steady_clock::now();
         run_team(options_.threads, [&](int thread, Barrier& barrier) {
-            for (Index epoch = 0; epoch < options_.epochs && !done_; ++epoch) {
-                if (thread == 0) begin_epoch();
-                barrier.wait();
-                const Outcome outcome = steps(thread, barrier);
-                if (outcome == Outcome::updated && validation_) {
-                    validation_->run(thread, options_.threads, monitor_);
-                    barrier.wait();
-                }
-                if (thread == 0) {
-                    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-                    end_epoch(epoch, outcome, seconds.count());
-                }
-                barrier.wait();
-            }
+            if (thread == 0)
+                lead(barrier);
+            else
+                follow(thread, barrier);
         });
         if (failure_) std::rethrow_exception(failure_);
         return std::move(result_);
     }
 
   private:
+    // What all threads do next. The others are not kept waiting by those who have nothing to do.
+    struct Turn {
+        enum Kind { steps, validation, home } kind;
+        Index first, end; // steps
+    };
+
+    void lead(Barrier& barrier) {
+        const auto start = std::chrono::steady_clock::now();
+        for (Index epoch = 0; epoch < options_.epochs && !done_; ++epoch) {
+            begin_epoch();
+            const Outcome outcome = epoch_of_steps(barrier);
+            if (outcome == Outcome::updated && validation_) {
+                turns_.call({Turn::validation, 0, 0});
+                validate(0, barrier);
+            }
+            const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+            end_epoch(epoch, outcome, seconds.count());
+        }
+        turns_.call({Turn::home, 0, 0});
+    }
+
+    void follow(int thread, Barrier& barrier) {
+        for (unsigned calls = 0;; ++calls) {
+            const Turn turn = turns_.wait_for(calls);
+            if (turn.kind == Turn::home) return;
+            if (turn.kind == Turn::validation)
+                validate(thread, barrier);
+            else
+                steps(thread, options_.threads, barrier, turn.first, turn.end);
+        }
+    }
+
+    void validate(int thread, Barrier& barrier) {
+        validation_->run(thread, options_.threads, monitor_);
+        barrier.wait();
+    }
+
+    Outcome epoch_of_steps(Barrier& barrier) {
+        const Index count = (samples_.size() + batch_size_ - 1) / batch_size_;
+        for (Index step = 0; step < count;) {
+            const Index end = step + crew_.steps(count - step);
+            const bool alone = crew_.active() == 1;
+            crew_.begin_turn();
+            if (!alone) turns_.call({Turn::steps, step, end});
+            const Outcome outcome = steps(0, crew_.active(), alone ? alone_ : barrier, step, end);
+            if (outcome != Outcome::updated) return outcome;
+            crew_.end_turn(end - step);
+            step = end;
+        }
+        return Outcome::updated;
+    }
+
     void begin_epoch() {
         if (options_.shuffle)
             shuffle(order_.view(),
@@ -62,11 +105,12 @@ template <class T> class Loop {
         step_in_epoch_ = 0;
     }
 
-    Outcome steps(int thread, Barrier& barrier) {
-        for (Index first = 0; first < samples_.size(); first += batch_size_) {
+    Outcome steps(int thread, int active, Barrier& barrier, Index step, Index end) {
+        for (; step < end; ++step) {
+            const Index first = step * batch_size_;
             const Batch batch{options_.shuffle ? order_.data() + first : nullptr, first,
                               std::min(batch_size_, samples_.size() - first)};
-            const Outcome outcome = step_.run(thread, options_.threads, barrier, samples_, batch);
+            const Outcome outcome = step_.run(thread, active, barrier, samples_, batch);
             if (outcome != Outcome::updated) return outcome;
             if (thread != 0) continue;
             loss_sum_ += step_.loss() * step_.total_weight();
@@ -122,6 +166,9 @@ template <class T> class Loop {
     Monitor monitor_;
     Step<T> step_;
     std::optional<Evaluation<T>> validation_;
+    Crew crew_;
+    Barrier alone_{1};
+    Calls<Turn> turns_;
     const Buffer<std::int64_t> order_;
     const Buffer<T> last_finite_;
 

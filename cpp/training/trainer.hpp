@@ -25,6 +25,7 @@ template <class T> struct FitOptions {
     std::uint64_t seed = 0;
     Clipping clipping;
     int threads = 1;
+    bool threads_were_asked_for = true; // else fewer may take part, where that is faster
     std::optional<Samples<T>> validation;
     const Loss<T>* validation_loss =
         nullptr; // null: the loss of the training; a function of the user's looks at other targets

@@ -1,0 +1,62 @@
+// How many threads take the next steps of a fit whose user did not say. The work in a step tells how many may be worth it;
+// whether they are, on cores that others use too, tells the clock: now and then all are measured against one alone. The
+// results are the same bits either way.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/layout.hpp"
+
+namespace deltarule {
+
+class Crew {
+  public:
+    Crew(int threads, bool may_choose) : all_(threads), chooses_(may_choose && threads > 1), active_(threads) {}
+
+    // Of the next turn: how many threads, how many of the steps that are left.
+    int active() const { return active_; }
+    Index steps(Index left) const { return chooses_ ? std::min(left, steps_) : left; }
+
+    void begin_turn() {
+        if (chooses_) start_ = Clock::now();
+    }
+    void end_turn(Index steps) {
+        if (!chooses_) return;
+        const double seconds =
+            std::chrono::duration<double>(Clock::now() - start_).count() / static_cast<double>(steps);
+        (active_ == all_ ? of_all_ : of_one_) = seconds;
+        if (turns_++ == 0) return plan(all_, trial); // the first step also brings the data into the caches
+        if (of_all_ > long_step)
+            return plan(all_, 0); // two halves of a core are as much as one, and often they are more
+        const int better = of_all_ <= of_one_ ? all_ : 1;
+        if (turns_ < next_trial_) return plan(better, usual);
+        if (turns_ > next_trial_) { // after a trial: the next one comes later, unless things change
+            pause_ = better == before_trial_ ? std::min(2 * pause_, most_turns_between) : turns_between;
+            next_trial_ = turns_ + pause_;
+            return plan(better, usual);
+        }
+        before_trial_ = better;
+        plan(better == all_ ? 1 : all_, trial);
+    }
+
+  private:
+    using Clock = std::chrono::steady_clock;
+    static constexpr double usual = 4e-3, trial = 4e-4, long_step = 5e-3; // seconds
+    static constexpr Index turns_between = 16, most_turns_between = 1024, fewest_steps = 4;
+
+    void plan(int active, double seconds) {
+        active_ = active;
+        const double of_step = std::min(of_all_, of_one_);
+        steps_ = std::max(seconds > 0 ? fewest_steps : 1, static_cast<Index>(seconds / of_step));
+    }
+
+    const int all_;
+    const bool chooses_;
+    int active_, before_trial_ = 0;
+    Index steps_ = 1, turns_ = 0, next_trial_ = 2, pause_ = turns_between;
+    double of_all_ = 1e9, of_one_ = 1e9; // seconds a step
+    Clock::time_point start_;
+};
+
+} // namespace deltarule
