@@ -10,6 +10,7 @@
 #include "kernels/peak.hpp"
 #include "kernels/random.hpp"
 #include "kernels/rows.hpp"
+#include "kernels/small.hpp"
 #include "kernels/table.hpp"
 #include "kernels/transpose.hpp"
 #include "kernels/weight_gradient.hpp"
@@ -30,6 +31,9 @@ template <class T> constexpr Kernels<T> all_kernels() {
         .optimizer_count = OptimizerRows::count,
         .multiply = &multiply<T>,
         .multiply_narrow = &multiply_narrow<T>,
+        .small_forward = &small_forward<T>,
+        .small_backward = &small_backward<T>,
+        .small_gradients = &small_gradients<T>,
         .weight_gradient = &weight_gradient<T>,
         .column_sums = &column_sums<T>,
         .transpose = &transpose<T>,

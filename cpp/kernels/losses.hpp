@@ -116,25 +116,39 @@ struct CrossEntropy : Plain {
 using Losses = List<MeanSquaredError, MeanAbsoluteError, Huber, LogCosh, Poisson, Quantile, BinaryCrossEntropy, Hinge,
                     SquaredHinge, CrossEntropy>;
 
+// One column of a few rows as a register and back. In registers: numbers that were just stored one by one are slow to come
+// back as one register.
+template <class T, int rows, Index step = panel_width<T>>
+DELTARULE_INLINE Vec<T> collect(const T* column, Index count) {
+    Vec<T> result{};
+    DELTARULE_UNROLL for (int i = 0; i < rows; ++i) if (i < count) result[i] = column[i * step];
+    return result;
+}
+
+template <class T, int rows> DELTARULE_INLINE void spread(Vec<T> values, T* column, Index count) {
+    const auto first_lane = lanes_below<T>(1);
+    DELTARULE_UNROLL for (int i = 0; i < rows; ++i) if (i < count)
+        store(column + i * panel_width<T>, first_lane ? permute(values, BitsOf<T>{} + i) : Vec<T>{});
+}
+
 // One column: rows side by side in a register, where a register for each row would leave all lanes but one idle.
+template <class T, class Loss, int rows>
+DELTARULE_INLINE void loss_of_rows(const LossRows<T>& l, Index first, Index count, Vec<T> parameter) {
+    const auto result = Loss::at(collect<T, rows>(l.output + first * panel_width<T>, count),
+                                 collect<T, rows>(l.target + first * panel_width<T>, count), parameter);
+    for (Index i = 0; i < count; ++i) l.row_value[first + i] = result.value[i];
+    if (!l.delta) return;
+    const Vec<T> scale = collect<T, rows, 1>(l.row_scale + first, count);
+    spread<T, rows>(scale * result.gradient, l.delta + first * panel_width<T>, count);
+}
+
 template <class T, class Loss> void loss_of_one_column(const LossRows<T>& l) {
-    constexpr Index width = panel_width<T>;
-    constexpr Index rows_at_once = lanes<Vec<T>>;
+    constexpr int many = lanes<Vec<T>>, few = many < 4 ? many : 4;
     const Vec<T> parameter = splat<Vec<T>>(Loss::parameter ? l.parameters[0] : T{});
-    for (Index first = l.first_row; first < l.last_row; first += rows_at_once) {
-        const Index count = l.last_row - first < rows_at_once ? l.last_row - first : rows_at_once;
-        T z[rows_at_once]{}, y[rows_at_once]{}, value[rows_at_once], gradient[rows_at_once];
-        for (Index i = 0; i < count; ++i) {
-            z[i] = l.output[(first + i) * width];
-            y[i] = l.target[(first + i) * width];
-        }
-        const auto result = Loss::at(load(z), load(y), parameter);
-        store(value, result.value);
-        store(gradient, result.gradient);
-        for (Index i = 0; i < count; ++i) l.row_value[first + i] = value[i];
-        if (!l.delta) continue;
-        for (Index i = 0; i < count; ++i) l.delta[(first + i) * width] = l.row_scale[first + i] * gradient[i];
-    }
+    Index first = l.first_row;
+    for (; first + many <= l.last_row; first += many) loss_of_rows<T, Loss, many>(l, first, many, parameter);
+    for (; first < l.last_row; first += few)
+        loss_of_rows<T, Loss, few>(l, first, l.last_row - first < few ? l.last_row - first : few, parameter);
 }
 
 // row_value = the mean of ℓ over the columns, delta = row_scale · dℓ/dz / columns

@@ -37,6 +37,19 @@ template <class T> struct Multiply {
 
 inline constexpr Index narrow_columns = 4; // at most, for multiply_narrow
 
+// A dense layer within one panel: where it lies in memory, for the passes that take all layers of a small network at once.
+template <class T> struct SmallLayer {
+    Index inputs, units;
+    bool is_kept_transposed;
+    const T* weight;
+    const T* bias;       // or null
+    const T* transposed; // of the weight, or itself where it is kept so; null in the first layer
+    const T* input;
+    T *output, *saved, *delta;
+    Epilogue<T> value, slope; // null: identity
+    T* slope_saved;
+};
+
 // gradient = inputᵀ · delta, the part of it from first_row and first_panel on; `gradient` points to where that begins.
 template <class T> struct WeightGradient {
     const T* input; // (batch, depth)
@@ -115,6 +128,11 @@ template <class T> struct Kernels {
     void (*multiply)(const Multiply<T>&);
     void (*multiply_narrow)(
         const Multiply<T>&); // 1 … narrow_columns columns, with the weight transposed: (columns, depth)
+    // The whole pass of a small network: forward; from the delta of the last layer to the others; all gradients, as the
+    // parameters lie.
+    void (*small_forward)(const SmallLayer<T>* layers, int count, Index first_row, Index last_row);
+    void (*small_backward)(const SmallLayer<T>* layers, int count, Index first_row, Index last_row);
+    void (*small_gradients)(const SmallLayer<T>* layers, int count, Index batch, T* gradients);
     void (*weight_gradient)(const WeightGradient<T>&);
     // Σ over the batch of delta, for the panels first … last-1; `sums` points to where those begin
     void (*column_sums)(const T* delta, Index delta_stride, Index batch, T* sums, Index first_panel, Index last_panel);

@@ -44,6 +44,26 @@ template <class T> void Dense<T>::forward(const LayerMemory<T>& memory, Index ba
     softmax_where_asked(memory, batch_first, batch_last);
 }
 
+template <class T> bool Dense<T>::describe_small(const LayerMemory<T>& memory, SmallLayer<T>& small) const {
+    if (is_softmax_ || this->inputs() > panel_width<T> || this->outputs() > panel_width<T>) return false;
+    const Slope<T> own = slope(memory);
+    const bool is_kept_transposed = !keeps_transposed();
+    small = {.inputs = this->inputs(),
+             .units = this->outputs(),
+             .is_kept_transposed = is_kept_transposed,
+             .weight = memory.tensors[0].data,
+             .bias = use_bias_ ? memory.tensors[1].data : nullptr,
+             .transposed = is_kept_transposed ? memory.tensors[0].data : memory.transposed.data,
+             .input = memory.input.data,
+             .output = memory.output.data,
+             .saved = memory.saved,
+             .delta = memory.delta.data,
+             .value = is_identity_ ? nullptr : activation_.value,
+             .slope = own.epilogue,
+             .slope_saved = own.saved};
+    return true;
+}
+
 template <class T>
 void Dense<T>::forward_panels(const LayerMemory<T>& memory, Index batch_first, Index batch_last, Range panels) const {
     constexpr Index width = panel_width<T>;

@@ -75,6 +75,8 @@ template <class T> class Layer {
     // share out its units among themselves, not its rows: each reads but the weights that it updates.
     virtual bool can_forward_panels() const { return false; }
     virtual void forward_panels(const LayerMemory<T>&, Index /*batch_first*/, Index /*batch_last*/, Range) const {}
+    // A layer that fits into one panel, for the kernels of small networks; false: this one does not.
+    virtual bool describe_small(const LayerMemory<T>&, SmallLayer<T>&) const { return false; }
     virtual Slope<T> slope(const LayerMemory<T>& memory) const = 0;
     // dL/d(output) -> delta, in place, for the layer at the end, where nobody above could do it
     virtual void output_slope(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const = 0;

@@ -101,6 +101,7 @@ Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose, const st
         }
         if (i == 0) columns_.push_back(static_cast<Index>(tiles_.size()));
     }
+    describe_small();
 }
 
 template <class T> void Plan<T>::bind(T* parameters) {
@@ -111,6 +112,14 @@ template <class T> void Plan<T>::bind(T* parameters) {
         memory_[layer].tensors[next[layer]++].data = parameters + tensor.offset;
     }
     for (const PlanTile<T>& tile : tiles_) refresh(tile);
+    describe_small();
+}
+
+template <class T> void Plan<T>::describe_small() {
+    constexpr Index most_rows = 16;
+    small_.resize(batch_size_ <= most_rows ? layers_.size() : 0);
+    for (std::size_t i = 0; i < small_.size(); ++i)
+        if (!layers_[i]->describe_small(memory_[i], small_[i])) return small_.clear();
 }
 
 template <class T> Range Plan<T>::columns_of(int thread, int threads) const {
@@ -172,6 +181,11 @@ template <class T> void Plan<T>::forward_units(int thread, int threads, Index fi
             tiles_[static_cast<std::size_t>(columns_[static_cast<std::size_t>(column)])].tile.panels);
 }
 
+template <class T> void Plan<T>::forward(Index first, Index last) const {
+    if (!is_small()) return forward_from(0, first, last);
+    model_.kernels().small_forward(small_.data(), static_cast<int>(small_.size()), first, last);
+}
+
 template <class T> void Plan<T>::forward_from(Index layer, Index first, Index last) const {
     for (auto i = static_cast<std::size_t>(layer); i < layers_.size(); ++i)
         layers_[i]->forward(memory_[i], first, last);
@@ -179,6 +193,8 @@ template <class T> void Plan<T>::forward_from(Index layer, Index first, Index la
 
 template <class T> void Plan<T>::backward(Index first, Index last) const {
     layers_.back()->output_slope(memory_.back(), first, last);
+    if (is_small() && !memory_.front().input_gradient.data)
+        return model_.kernels().small_backward(small_.data(), static_cast<int>(small_.size()), first, last);
     for (std::size_t i = layers_.size(); i-- > 0;)
         if (memory_[i].input_gradient.data)
             layers_[i]->backward_input(memory_[i], first, last,
@@ -207,6 +223,10 @@ template <class T> Index Plan<T>::largest_tile() const {
 template <class T> void Plan<T>::refresh(const PlanTile<T>& tile) const {
     const auto i = static_cast<std::size_t>(tile.layer);
     layers_[i]->refresh(memory_[i], tile.tile);
+}
+
+template <class T> void Plan<T>::small_gradients(Index batch, T* gradients) const {
+    model_.kernels().small_gradients(small_.data(), static_cast<int>(small_.size()), batch, gradients);
 }
 
 template <class T> Index Plan<T>::first_layer_not_finite(Index batch) const {

@@ -58,7 +58,7 @@ template <class T> class Plan {
     // A share of the tiles of about equal cost: of the first layer where its units are shared out, and of all others.
     std::array<Range, 2> tiles_of(int thread, int threads) const;
 
-    void forward(Index first, Index last) const { forward_from(0, first, last); }
+    void forward(Index first, Index last) const;
     // Whether threads share out the units of the first layer, which `forward_units` computes for them, and not its rows: with
     // many weights a thread would wait for those that another one has just updated. Then comes forward_from(1, …).
     bool shares_out_units(int threads) const;
@@ -70,11 +70,16 @@ template <class T> class Plan {
     Index largest_tile() const; // what `packed` must hold
     void refresh(const PlanTile<T>& tile) const;
 
+    // A few rows through layers of one panel: all gradients at once take less than one tile after the other.
+    bool is_small() const { return !small_.empty(); }
+    void small_gradients(Index batch, T* gradients) const; // as the parameters lie
+
     // The first layer that has something not finite in its tensors or in the output of the rows before `batch`; -1: none
     Index first_layer_not_finite(Index batch) const;
 
   private:
     Range columns_of(int thread, int threads) const; // of tiles, in the first layer
+    void describe_small();
 
     const Model<T>& model_;
     const Index batch_size_;
@@ -84,6 +89,7 @@ template <class T> class Plan {
     std::vector<PlanTile<T>> tiles_;
     std::vector<Index>
         columns_; // the first tile of each column of tiles of the first layer, and the one after the last
+    std::vector<SmallLayer<T>> small_; // empty: some layer, or the batch, is not
     Buffer<T> workspace_;
     T* parameters_ = nullptr;
     T* gradients_ = nullptr;

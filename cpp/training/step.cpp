@@ -9,10 +9,13 @@ template <class T> Step<T>::Step(Plan<T>& plan, const BatchLoss<T>& batch_loss, 
                                  Optimizer<T>* optimizer, const Clipping& clipping, Monitor& monitor, int threads)
     : plan_(plan), batch_loss_(batch_loss), loss_(loss), optimizer_(optimizer), clipping_(clipping), monitor_(monitor),
       work_per_sample_(plan.model().operations_per_sample()), block_rows_(rows_at_a_time(2 * work_per_sample_, 128)),
-      fused_(plan.gradients() == nullptr), packed_size_(fused_ ? plan.largest_tile() : 0),
+      fused_(plan.gradients() == nullptr), packed_size_(!fused_           ? 0
+                                                        : plan.is_small() ? plan.model().size()
+                                                                          : plan.largest_tile()),
       packed_(packed_size_ * threads), tile_penalty_(plan.tiles().size()), tile_squares_(plan.tiles().size()) {
     for (const LayerSpec& layer : plan.model().spec().layers)
         has_penalty_ = has_penalty_ || layer.l1 > 0 || layer.l2 > 0;
+    all_at_once_ = fused_ && !has_penalty_ && plan.is_small();
     for (int thread = 0; thread < threads; ++thread) tiles_.push_back(plan.tiles_of(thread, threads));
 }
 
@@ -47,7 +50,10 @@ Outcome Step<T>::run(int thread, int threads, Barrier& barrier, const Samples<T>
         if (thread == 0) value_ = value;
         return give_up(Outcome::diverged);
     }
-    gradients(tiles, batch.count, thread);
+    if (threads == 1 && all_at_once_)
+        update_all_at_once(batch.count);
+    else
+        gradients(tiles, batch.count, thread);
     if (!fused_) {
         if (thread == 0) stop_late_ = monitor_.should_stop();
         barrier.wait();
@@ -87,7 +93,10 @@ template <class T> void Step<T>::forward_and_backward(int thread, int threads, B
     }
     const auto forward = [&](Index first, Index last) {
         if (!by_units) gather(first, last);
-        plan_.forward_from(by_units ? 1 : 0, first, last);
+        if (by_units)
+            plan_.forward_from(1, first, last);
+        else
+            plan_.forward(first, last);
     };
     if (loss_.kernel)
         return in_blocks(mine, [&](Index first, Index last) {
@@ -108,6 +117,13 @@ template <class T> void Step<T>::forward_and_backward(int thread, int threads, B
     }
     barrier.wait();
     if (!failed_) in_blocks(mine, [&](Index first, Index last) { plan_.backward(first, last); });
+}
+
+template <class T> void Step<T>::update_all_at_once(Index batch) {
+    plan_.small_gradients(batch, packed_.data());
+    optimizer_->update(plan_.parameters(), packed_.data(), 0, plan_.model().size());
+    for (const PlanTile<T>& tile : plan_.tiles()) plan_.refresh(tile);
+    monitor_.poll(work_per_sample_ * static_cast<double>(batch));
 }
 
 template <class T> void Step<T>::gradients(const Tiles& tiles, Index batch, int thread) {

@@ -57,6 +57,7 @@ template <class T> class Step {
     void forward_and_backward(int thread, int threads, Barrier& barrier, const Samples<T>& samples, const Batch& batch,
                               double total_weight);
     void gradients(const Tiles& tiles, Index batch, int thread);
+    void update_all_at_once(Index batch); // a small network's
     void clip_and_update(const Tiles& tiles);
     Tiles tiles_of(int thread, int threads) const;
     template <class Visit> void for_tiles(const Tiles& tiles, const Visit& visit) const {
@@ -79,7 +80,7 @@ template <class T> class Step {
     const Index packed_size_;  // of the gradient of one tile
     const Buffer<T> packed_;   // one for each thread
     std::vector<Tiles> tiles_; // of each thread, where all of them take part
-    bool has_penalty_ = false;
+    bool has_penalty_ = false, all_at_once_ = false;
     std::vector<double> tile_penalty_, tile_squares_; // one for each tile, summed in their order
 
     // Written by thread 0 before a barrier, read by all after it.
