@@ -104,15 +104,16 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
         result = fit(network.model, parameters.data, optimizer, loss, samples, options);
     }
     interrupt.raise_if_set();
-    py::list losses, validation_losses, rates, seconds;
-    for (const EpochLog& log : result.history) {
-        losses.append(log.loss);
-        if (log.has_validation) validation_losses.append(log.validation_loss);
-        rates.append(log.learning_rate);
-        seconds.append(log.seconds);
-    }
+    const auto column = [&result](double EpochLog::* of) {
+        py::list values(result.history.size());
+        for (std::size_t i = 0; i < result.history.size(); ++i)
+            PyList_SET_ITEM(values.ptr(), static_cast<Py_ssize_t>(i),
+                            py::float_(result.history[i].*of).release().ptr());
+        return values;
+    };
     return py::make_tuple(name_of(result.end), py::make_tuple(result.epoch, result.step, result.layer, result.loss),
-                          losses, validation_losses, rates, seconds);
+                          column(&EpochLog::loss), options.validation ? column(&EpochLog::validation_loss) : py::list(),
+                          column(&EpochLog::learning_rate), column(&EpochLog::seconds));
 }
 
 template <class T> class StepperBinding {
