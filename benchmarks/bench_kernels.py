@@ -81,6 +81,18 @@ def bench_product(benchmark: Any, isa: str, product: str, size: int, peak: Peak)
         benchmark.extra_info["share of peak"] = flops / peak.flops
 
 
+@pytest.mark.parametrize("columns", [1, 2, 3, 4, 10])
+def bench_few_columns(benchmark: Any, isa: str, columns: int, peak: Peak) -> None:
+    """The last layer of most networks; up to four columns have a kernel of their own. The copy of `left` counts."""
+    random = np.random.default_rng(0)
+    left = random.standard_normal((1024, 256), np.float32)
+    right, bias = random.standard_normal((256, columns), np.float32), random.standard_normal(columns, np.float32)
+    kernel = _core.multiply_narrow_float32 if columns <= 4 else _core.multiply_float32
+    benchmark.group = f"few columns, {columns}"
+    benchmark.pedantic(kernel, args=(left, right, bias), setup=peak.read, rounds=50, warmup_rounds=2)
+    benchmark.extra_info["ns an element of left"] = benchmark.stats.stats.median / left.size * 1e9
+
+
 @pytest.mark.parametrize("name", WORDS["optimizers"])
 def bench_optimizer(benchmark: Any, isa: str, name: str) -> None:
     network = dr.Network([dr.Dense(256)], input_shape=256)

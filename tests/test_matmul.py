@@ -15,6 +15,7 @@ import pytest
 from deltarule import _core
 
 MULTIPLY = {np.float32: _core.multiply_float32, np.float64: _core.multiply_float64}
+NARROW = {np.float32: _core.multiply_narrow_float32, np.float64: _core.multiply_narrow_float64}
 TRANSPOSED = {np.float32: _core.multiply_transposed_float32, np.float64: _core.multiply_transposed_float64}
 DTYPES = [np.float32, np.float64]
 EDGES = [1, 2, 3, 5, 6, 7, 8, 9, 15, 16, 17, 24, 25, 31, 32, 33, 40]
@@ -66,6 +67,21 @@ def test_multiply_is_numpys(dtype: Any, isa: str) -> None:
         left, right, bias = factors(shape, dtype)
         check(MULTIPLY[dtype](left, right, bias), left, right, bias, dtype)
         check(MULTIPLY[dtype](left, right, None), left, right, 0.0, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_multiply_narrow_is_numpys(dtype: Any, isa: str) -> None:
+    for columns in (1, 2, 3, 4):
+        for rows, depth, _ in shapes(80, 2) + LARGE:
+            left, right, bias = factors((rows, depth, columns), dtype)
+            check(NARROW[dtype](left, right, bias), left, right, bias, dtype)
+
+
+def test_multiply_narrow_refuses_what_it_does_not_take() -> None:
+    for columns in (0, 5):
+        left, right, bias = factors((3, 7, columns), np.float32)
+        with pytest.raises(ValueError, match="right"):
+            NARROW[np.float32](left, right, bias)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

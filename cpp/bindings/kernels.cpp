@@ -98,6 +98,29 @@ template <class T> py::array_t<T> multiply(const py::object& left, const py::obj
     return result;
 }
 
+// a · b + bias by the kernel of few columns, which takes b transposed
+template <class T>
+py::array_t<T> multiply_narrow(const py::object& left, const py::object& right, const py::object& bias) {
+    const MatrixView<const T> a = matrix_view<T>(left, "left"), b = matrix_view<T>(right, "right");
+    const VectorView<const T> from = vector_view<T>(bias, "bias");
+    require(a.columns == b.rows && from.size == b.columns && b.columns >= 1 && b.columns <= narrow_columns, "left is (",
+            a.rows, ", ", a.columns, "), right (", b.rows, ", ", b.columns, ") and bias (", from.size, ",)");
+    const Kernels<T>& kernels = kernels_of<T>(selected_table());
+    const PanelView<T> shape_a{nullptr, a.rows, a.columns}, shape_c{nullptr, a.rows, b.columns};
+    const Buffer<T> a_panels(shape_a.size()), c_panels(shape_c.size()), start(panel_width<T>);
+    const Buffer<T> turned(PanelView<T>{nullptr, b.columns, b.rows}.size());
+    const PanelView<T> b_panels{turned.data(), b.columns, b.rows};
+    kernels.gather(a.data, a.columns, nullptr, a.rows, a_panels.data(), a.rows, 0);
+    for (Index row = 0; row < b.rows; ++row)
+        for (Index column = 0; column < b.columns; ++column) b_panels.at(column, row) = b.row(row)[column];
+    for (Index i = 0; i < from.size; ++i) start[i] = from[i];
+    kernels.multiply_narrow({a_panels.data(), a.rows, b_panels.data, b.rows, start.data(), c_panels.data(), a.rows,
+                             b.columns, 0, a.rows, nullptr, nullptr});
+    py::array_t<T> result({a.rows, b.columns});
+    kernels.scatter(c_panels.data(), a.rows, 0, a.rows, b.columns, result.mutable_data());
+    return result;
+}
+
 template <class T> py::array_t<T> multiply_transposed(const py::object& left, const py::object& right) {
     const MatrixView<const T> a = matrix_view<T>(left, "left"), b = matrix_view<T>(right, "right");
     require(a.rows == b.rows, "left has ", a.rows, " rows, right ", b.rows);
@@ -155,6 +178,8 @@ template <class T> void bind_for(py::module_& module, const char* suffix) {
     module.def(named("loss_").c_str(), &loss<T>, py::arg("name"), py::arg("parameter"), py::arg("output"),
                py::arg("target"));
     module.def(named("multiply_").c_str(), &multiply<T>, py::arg("left"), py::arg("right"), py::arg("bias"));
+    module.def(named("multiply_narrow_").c_str(), &multiply_narrow<T>, py::arg("left"), py::arg("right"),
+               py::arg("bias"));
     module.def(named("peak_").c_str(), &peak<T>, py::arg("repetitions"));
     module.def(named("multiply_transposed_").c_str(), &multiply_transposed<T>, py::arg("left"), py::arg("right"));
 }

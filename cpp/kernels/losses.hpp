@@ -3,6 +3,7 @@
 // reference/losses.py and its dataclass in losses.py. z is the network's output, y the target. Definitions are torch's.
 #pragma once
 
+#include "kernels/cross_entropy.hpp"
 #include "kernels/list.hpp"
 #include "kernels/math.hpp"
 #include "kernels/rows.hpp"
@@ -107,7 +108,7 @@ struct SquaredHinge : Plain {
     }
 };
 
-// Over a whole row, in rows.hpp; here for its name.
+// Over a whole row, in cross_entropy.hpp; here for its name.
 struct CrossEntropy : Plain {
     static constexpr const char* name = "cross_entropy";
     static constexpr const char* link = "softmax";

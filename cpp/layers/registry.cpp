@@ -4,6 +4,7 @@
 
 #include "base/require.hpp"
 #include "layers/dense.hpp"
+#include "layers/narrow_dense.hpp"
 
 namespace deltarule {
 
