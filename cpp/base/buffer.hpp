@@ -8,25 +8,79 @@
 #include <new>
 #include <utility>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 #include "base/view.hpp"
 
 namespace deltarule {
+
+// Zeroed memory. A large piece comes straight from the system, whose pages are zeros when they are first touched: nobody
+// waits for all of them at the beginning. Where it can, in pages of 2 MB, of which there are fewer to be fetched and looked up.
+class Memory {
+  public:
+    Memory() = default;
+    explicit Memory(std::size_t bytes) {
+#ifdef __linux__
+        if (bytes >= 2 * huge_page) {
+            length_ = bytes + huge_page;
+            memory_ = mmap(nullptr, length_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            if (memory_ == MAP_FAILED) {
+                memory_ = nullptr;
+                throw std::bad_alloc();
+            }
+            madvise(aligned(huge_page), bytes, MADV_HUGEPAGE); // a wish: nothing depends on it
+            return;
+        }
+#endif
+        memory_ = std::calloc(bytes + static_cast<std::size_t>(panel_bytes), 1);
+        if (!memory_) throw std::bad_alloc();
+    }
+    Memory(Memory&& other) noexcept
+        : memory_(std::exchange(other.memory_, nullptr)), length_(std::exchange(other.length_, 0)) {}
+    Memory& operator=(Memory&& other) noexcept {
+        std::swap(memory_, other.memory_);
+        std::swap(length_, other.length_);
+        return *this;
+    }
+    Memory(const Memory&) = delete;
+    Memory& operator=(const Memory&) = delete;
+    ~Memory() {
+#ifdef __linux__
+        if (length_ > 0) {
+            munmap(memory_, length_);
+            return;
+        }
+#endif
+        std::free(memory_);
+    }
+
+    void* data() const { return aligned(length_ > 0 ? huge_page : static_cast<std::size_t>(panel_bytes)); }
+
+  private:
+    static constexpr std::size_t huge_page = 2 << 20;
+    void* aligned(std::size_t to) const {
+        const auto past = reinterpret_cast<std::uintptr_t>(memory_) % to;
+        return static_cast<char*>(memory_) + (to - past) % to;
+    }
+
+    void* memory_ = nullptr;
+    std::size_t length_ = 0; // of a piece from the system; 0: from the heap
+};
 
 template <class T> class Buffer {
   public:
     Buffer() = default;
     explicit Buffer(Index size) : size_(size) {
-        if (size < 0 || size > std::numeric_limits<Index>::max() / static_cast<Index>(sizeof(T)) - panel_bytes)
+        if (size < 0 || size > std::numeric_limits<Index>::max() / static_cast<Index>(sizeof(T)) / 2)
             throw std::bad_alloc();
         if (size == 0) return;
-        // calloc, since the pages of a large piece then come as zeros when they are first touched: nobody waits for them here.
-        memory_ = std::calloc(static_cast<std::size_t>(size) * sizeof(T) + panel_bytes, 1);
-        if (!memory_) throw std::bad_alloc();
-        const auto past_a_panel = reinterpret_cast<std::uintptr_t>(memory_) % panel_bytes;
-        data_ = reinterpret_cast<T*>(static_cast<char*>(memory_) + (panel_bytes - past_a_panel) % panel_bytes);
+        memory_ = Memory(static_cast<std::size_t>(size) * sizeof(T));
+        data_ = static_cast<T*>(memory_.data());
     }
     Buffer(Buffer&& other) noexcept
-        : memory_(std::exchange(other.memory_, nullptr)), data_(std::exchange(other.data_, nullptr)),
+        : memory_(std::move(other.memory_)), data_(std::exchange(other.data_, nullptr)),
           size_(std::exchange(other.size_, 0)) {}
     Buffer& operator=(Buffer&& other) noexcept {
         std::swap(memory_, other.memory_);
@@ -36,7 +90,7 @@ template <class T> class Buffer {
     }
     Buffer(const Buffer&) = delete;
     Buffer& operator=(const Buffer&) = delete;
-    ~Buffer() { std::free(memory_); }
+    ~Buffer() = default;
 
     T* data() const { return data_; }
     Index size() const { return size_; }
@@ -44,7 +98,7 @@ template <class T> class Buffer {
     T& operator[](Index i) const { return data_[i]; }
 
   private:
-    void* memory_ = nullptr;
+    Memory memory_;
     T* data_ = nullptr;
     Index size_ = 0;
 };
