@@ -44,6 +44,14 @@ class Random {
         if (used_ == filled_) fill();
         return numbers_[used_++];
     }
+    // The next numbers of bits32, as many as are at hand, at least 1 and at most `most`.
+    VectorView<const std::uint32_t> some_bits32(Index most) {
+        if (used_ == filled_) fill();
+        const Index at_hand = static_cast<Index>(filled_ - used_), count = most < at_hand ? most : at_hand;
+        const std::uint32_t* const first = numbers_.data() + used_;
+        used_ += static_cast<unsigned>(count);
+        return {first, count};
+    }
     std::uint64_t bits64() {
         const std::uint64_t high = bits32();
         return high << 32 | bits32();
@@ -53,10 +61,13 @@ class Random {
     // In [0, bound): the high part of a product (D. Lemire, 2019), without rejection; the bias is below bound / 2^64,
     // or below 2^-16 for a small bound.
     std::uint64_t below(std::uint64_t bound) {
-        if (bound <= 0x10000) return bits32() * bound >> 32;
+        if (bound <= small_bound) return below(bound, bits32());
         __extension__ using Wide = unsigned __int128;
         return static_cast<std::uint64_t>(static_cast<Wide>(bits64()) * bound >> 64);
     }
+
+    static constexpr std::uint64_t small_bound = 0x10000;
+    static std::uint64_t below(std::uint64_t small, std::uint32_t bits) { return bits * small >> 32; }
 
     // Standard normal: the polar method, G. Marsaglia and T. A. Bray, SIAM Review 6 (1964) 260.
     double normal() {
@@ -121,13 +132,22 @@ class Random {
 // A uniformly random order of 0 … size-1, from the Fisher-Yates shuffle; look() is called every 2^16 of them.
 template <class Look> void shuffle(VectorView<std::int64_t> order, Random random, const Look& look) {
     for (Index i = 0; i < order.size; ++i) order[i] = i;
-    for (Index i = order.size - 1; i > 0; --i) {
-        if (i % 0x10000 == 0) look();
-        const auto j = static_cast<Index>(random.below(static_cast<std::uint64_t>(i) + 1));
+    const auto exchange = [order](Index i, std::uint64_t j) {
         const std::int64_t kept = order[i];
-        order[i] = order[j];
-        order[j] = kept;
+        order[i] = order[static_cast<Index>(j)];
+        order[static_cast<Index>(j)] = kept;
+    };
+    constexpr auto small = static_cast<Index>(Random::small_bound);
+    Index i = order.size - 1;
+    for (; i >= small; --i) {
+        if (i % small == 0) look();
+        exchange(i, random.below(static_cast<std::uint64_t>(i) + 1));
     }
+    while (i > 0)
+        for (const std::uint32_t bits : random.some_bits32(i)) {
+            exchange(i, Random::below(static_cast<std::uint64_t>(i) + 1, bits));
+            --i;
+        }
 }
 
 } // namespace deltarule

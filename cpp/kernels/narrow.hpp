@@ -57,8 +57,7 @@ template <class T, int units> void multiply_by_units(const Multiply<T>& m) {
     constexpr int group = slots < vector_lanes ? slots : vector_lanes;
     constexpr int rows_at_once = vector_lanes / group;
     const Index panels = (m.depth + width - 1) / width;
-    BitsOf<T> lane_numbers{};
-    for (int lane = 0; lane < vector_lanes; ++lane) lane_numbers[lane] = lane;
+    const BitsOf<T> numbers = lane_numbers<T>();
     for (Index row = m.first_row; row < m.last_row; row += rows_at_once) {
         const Index count = m.last_row - row < rows_at_once ? m.last_row - row : rows_at_once;
         for (int first = 0, v = 0; v < panel_vectors; first += vector_lanes, ++v) {
@@ -69,7 +68,7 @@ template <class T, int units> void multiply_by_units(const Multiply<T>& m) {
                                     ? sums_of_rows<T, units, group, rows_at_once, true>(m, panels, row, count, first)
                                     : sums_of_rows<T, units, group, rows_at_once, false>(m, panels, row, count, first);
             for (Index r = 0; r < count; ++r) {
-                const Vec<T> of_row = permute(sums, lane_numbers + static_cast<int>(r) * group);
+                const Vec<T> of_row = permute(sums, numbers + static_cast<int>(r) * group);
                 store(m.output + (row + r) * width + first, in_use ? of_row + bias : Vec<T>{});
             }
         }

@@ -92,6 +92,12 @@ template <class V> inline V sign(V a) {
     return a > zero ? splat<V>(1) : (a < zero ? splat<V>(-1) : zero);
 }
 
+template <class T> inline BitsOf<T> lane_numbers() { // 0, 1, …
+    BitsOf<T> numbers{};
+    for (int lane = 0; lane < lanes<Vec<T>>; ++lane) numbers[lane] = lane;
+    return numbers;
+}
+
 // Lane i of the result is the lane of `a` that numbers[i] names, modulo the lanes there are.
 template <class V> inline V permute(V a, Bits<V> numbers) {
 #ifdef __clang__
