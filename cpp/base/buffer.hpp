@@ -16,8 +16,9 @@
 
 namespace deltarule {
 
-// Zeroed memory. A large piece comes straight from the system, whose pages are zeros when they are first touched: nobody
-// waits for all of them at the beginning. Where it can, in pages of 2 MB, of which there are fewer to be fetched and looked up.
+// Zeroed memory. A large piece comes straight from the system, where it can in pages of 2 MB, of which there are fewer to be
+// fetched and looked up. Pages are asked for all at once: one after the other, when they are first touched, would cost
+// several times as much, and the first step of a fit would pay for it.
 class Memory {
   public:
     Memory() = default;
@@ -30,12 +31,14 @@ class Memory {
                 memory_ = nullptr;
                 throw std::bad_alloc();
             }
-            madvise(aligned(huge_page), bytes, MADV_HUGEPAGE); // a wish: nothing depends on it
+            madvise(aligned(huge_page), bytes, MADV_HUGEPAGE); // a wish, like the next: nothing depends on it
+            fetch_pages(bytes);
             return;
         }
 #endif
         memory_ = std::calloc(bytes + static_cast<std::size_t>(panel_bytes), 1);
         if (!memory_) throw std::bad_alloc();
+        fetch_pages(bytes);
     }
     Memory(Memory&& other) noexcept
         : memory_(std::exchange(other.memory_, nullptr)), length_(std::exchange(other.length_, 0)) {}
@@ -60,6 +63,14 @@ class Memory {
 
   private:
     static constexpr std::size_t huge_page = 2 << 20;
+    void fetch_pages([[maybe_unused]] std::size_t bytes) const {
+#ifdef MADV_POPULATE_WRITE
+        constexpr std::size_t page = 4096, fewest = 128 << 10, most = 64 << 20; // more come as they are touched
+        if (bytes < fewest || bytes > most) return;
+        const std::size_t past = reinterpret_cast<std::uintptr_t>(data()) % page, skipped = (page - past) % page;
+        madvise(static_cast<char*>(data()) + skipped, (bytes - skipped) / page * page, MADV_POPULATE_WRITE);
+#endif
+    }
     void* aligned(std::size_t to) const {
         const auto past = reinterpret_cast<std::uintptr_t>(memory_) % to;
         return static_cast<char*>(memory_) + (to - past) % to;
