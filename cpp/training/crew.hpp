@@ -26,18 +26,22 @@ class Crew {
         const double seconds =
             std::chrono::duration<double>(Clock::now() - start_).count() / static_cast<double>(steps);
         (active_ == all_ ? of_all_ : of_one_) = seconds;
-        if (turns_++ == 0) return plan(all_, trial); // the first step also brings the data into the caches
-        if (of_all_ > long_step)
-            return plan(all_, 0); // two halves of a core are as much as one, and often they are more
         const int better = of_all_ <= of_one_ ? all_ : 1;
-        if (turns_ < next_trial_) return plan(better, usual);
-        if (turns_ > next_trial_) { // after a trial: the next one comes later, unless things change
-            pause_ = better == before_trial_ ? std::min(2 * pause_, most_turns_between) : turns_between;
-            next_trial_ = turns_ + pause_;
-            return plan(better, usual);
+        ++turns_;
+        if (turns_ == 1) { // the first step also brings the data into the caches
+            plan(all_, trial);
+        } else if (of_all_ > long_step) { // two halves of a core are as much as one, and often they are more
+            plan(all_, 0);
+        } else if (turns_ == next_trial_) {
+            before_trial_ = better;
+            plan(better == all_ ? 1 : all_, trial);
+        } else {
+            if (turns_ > next_trial_) { // after a trial: the next one comes later, unless things change
+                pause_ = better == before_trial_ ? std::min(2 * pause_, most_turns_between) : turns_between;
+                next_trial_ = turns_ + pause_;
+            }
+            plan(better, usual);
         }
-        before_trial_ = better;
-        plan(better == all_ ? 1 : all_, trial);
     }
 
   private:

@@ -44,7 +44,7 @@ class Monitor {
     static constexpr double overhead = 3e4; // of whatever is done between two calls, hand-overs among threads included
     static constexpr double work_between_looks = 1e6; // 20 µs of AVX-512, a millisecond of the slowest code
     std::function<bool()> interrupted_;
-    std::chrono::steady_clock::time_point last_{}; // long ago: the first look is a question too
+    std::chrono::steady_clock::time_point last_; // long ago: the first look is a question too
     double work_ = 0;
     std::atomic<bool> stop_{false}; // read by all threads of the fit
 };

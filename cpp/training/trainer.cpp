@@ -75,7 +75,7 @@ template <class T> class Loop {
     }
 
     void validate(int thread, Barrier& barrier) {
-        validation_->run(thread, options_.threads, monitor_);
+        if (validation_) validation_->run(thread, options_.threads, monitor_);
         barrier.wait();
     }
 
