@@ -3,7 +3,7 @@
 //
 // PanelView is the layout of everything the kernels touch: panels of 64 bytes (16 floats, 8 doubles) of neighbouring
 // columns, each panel a column of rows: element (row, column) lies at [column / width][row][column % width].
-// Columns past the last are padding and hold zeros in weights, gradients and deltas.
+// Columns past the last are padding. They hold zeros in weights, gradients and deltas; in an activation they hold f(0).
 #pragma once
 
 #include "base/layout.hpp"

@@ -146,7 +146,7 @@ template <class T> class StepperBinding {
         version_ = outcome == Outcome::updated ? ++network_.version : network_.version.load();
         if (outcome == Outcome::updated) ++steps_; // also where a Ctrl-C came too late for it
         interrupt.raise_if_set();
-        if (outcome == Outcome::failed) std::rethrow_exception(stepper_.failure());
+        if (outcome == Outcome::failed) std::rethrow_exception(stepper_.take_failure());
         const Index layer = outcome == Outcome::diverged ? stepper_.first_layer_not_finite(samples.size()) : -1;
         return py::make_tuple(outcome == Outcome::updated ? "updated" : "diverged", stepper_.loss(), layer);
     }

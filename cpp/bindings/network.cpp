@@ -178,17 +178,16 @@ template <class T> py::array_t<T> predict_outputs(const NetworkBinding<T>& netwo
 // other; None for all else. One plan serves all such calls; the interpreter's lock, which is kept, guards it.
 template <class T>
 py::object predict_small(NetworkBinding<T>& network, const py::object& flat, const py::object& inputs) {
-    constexpr Index most_rows = 16;
     const Model<T>& model = network.model;
     if (!is_ready<T>(inputs, 2) || !is_ready<T>(flat, 1)) return py::none();
     const MatrixView<const T> samples = ready_matrix<T>(inputs);
-    if (samples.rows < 1 || samples.rows > most_rows || samples.columns != model.inputs() ||
+    if (samples.rows < 1 || samples.rows > small_batch || samples.columns != model.inputs() ||
         !is_short(model.operations_per_sample() * static_cast<double>(samples.rows)) ||
         !model.kernels().all_finite(samples.data, samples.rows * samples.columns))
         return py::none();
     const typename NetworkBinding<T>::Reading reading(network, "predict was called");
     const VectorView<T> parameters = network.parameters(flat);
-    if (!network.small) network.small = std::make_unique<Plan<T>>(model, most_rows, Purpose::inference);
+    if (!network.small) network.small = std::make_unique<Plan<T>>(model, small_batch, Purpose::inference);
     Plan<T>& plan = *network.small;
     if (plan.parameters() != parameters.data) plan.bind(parameters.data);
     py::array_t<T> outputs = new_matrix<T>(samples.rows, model.outputs());
@@ -245,7 +244,7 @@ template <class T> double loss_and_gradients(const NetworkBinding<T>& network, c
         if (outcome == Outcome::updated) std::copy_n(stepper.gradients(), to.size, to.data);
     }
     interrupt.raise_if_set();
-    if (outcome == Outcome::failed) std::rethrow_exception(stepper.failure());
+    if (outcome == Outcome::failed) std::rethrow_exception(stepper.take_failure());
     if (outcome == Outcome::diverged) std::fill_n(to.data, to.size, static_cast<T>(NAN));
     return stepper.loss();
 }

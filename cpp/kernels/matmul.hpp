@@ -1,6 +1,6 @@
 // Products on panels by register tiles, and the forward product of a dense layer (also the gradient of its input, with the
-// transposed weight); that of its weight is in weight_gradient.hpp. Each output element has one accumulator and its sum runs upward over k: the order, and so
-// every bit, is the same for every tile, register width and number of threads.
+// transposed weight); that of its weight is in weight_gradient.hpp. Each output element has one accumulator and its sum runs
+// upward over k: the order, and so every bit, is the same for every tile, register width and number of threads.
 #pragma once
 
 #include "kernels/simd.hpp"

@@ -91,6 +91,7 @@ template <class T> void small_gradients(const SmallLayer<T>* layers, int count, 
         const Index rows = turned ? layer->units : layer->inputs;
         small_product<T>(turned ? layer->delta : layer->input, 1, width, turned ? layer->input : layer->delta, batch,
                          nullptr, gradients, rows);
+        if (turned && layer->inputs < width) clear_padding(gradients, rows, layer->inputs);
         gradients += rows * width;
         if (!layer->bias) continue;
         column_sums(layer->delta, batch, batch, gradients, 0, 1);

@@ -62,6 +62,7 @@ template <class T> struct WeightGradient {
     Index gradient_stride;
     Index first_row, last_row;
     Index first_panel, last_panel;
+    bool clears_padding = false; // where that of `delta` holds something: an activation of 0 need not be 0
 };
 
 // Value and gradient of a loss for the rows first_row … of a batch.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/matmul.hpp"
+#include "kernels/rows.hpp"
 #include "kernels/table.hpp"
 #include "kernels/transpose.hpp"
 
@@ -49,7 +50,17 @@ template <class T> void gradient_of_columns(const WeightGradient<T>& g, Index pa
         });
 }
 
-template <class T> void weight_gradient(const WeightGradient<T>& g) {
+// Zeros past the last column, in rows of its panel.
+template <class T> inline void clear_padding(T* rows, Index count, Index columns) {
+    constexpr Index width = panel_width<T>;
+    for (Index row = 0; row < count; ++row)
+        for (int v = 0; v < panel_vectors; ++v) {
+            T* const at = rows + row * width + v * lanes<Vec<T>>;
+            store(at, lanes_below<T>(columns - v * lanes<Vec<T>>) ? load(at) : Vec<T>{});
+        }
+}
+
+template <class T> void weight_gradient_with_padding(const WeightGradient<T>& g) {
     constexpr Index width = panel_width<T>;
     constexpr Index worth_turning = 32; // rows of the batch
     const bool tall = g.last_row - g.first_row >= width && g.first_row % width == 0;
@@ -58,6 +69,15 @@ template <class T> void weight_gradient(const WeightGradient<T>& g) {
     if (!few || !tall || g.batch < worth_turning) return gradient_of_panels(g, g.first_panel, g.last_panel);
     gradient_of_panels(g, g.first_panel, g.last_panel - 1);
     gradient_of_columns(g, g.last_panel - 1);
+}
+
+template <class T> void weight_gradient(const WeightGradient<T>& g) {
+    constexpr Index width = panel_width<T>;
+    weight_gradient_with_padding(g);
+    const Index last = g.last_panel - 1;
+    if (g.clears_padding && g.columns < g.last_panel * width)
+        clear_padding(g.gradient + (last - g.first_panel) * g.gradient_stride * width, g.last_row - g.first_row,
+                      g.columns - last * width);
 }
 
 // Four sums of every fourth row: a single one would wait for itself at every row.

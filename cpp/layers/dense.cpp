@@ -119,7 +119,8 @@ template <class T> void Dense<T>::backward_input(const LayerMemory<T>& memory, I
 // About 64 rows by up to 5 panels of the weight, as the kernels take them: enough work to be worth handing out, little
 // enough to stay in the cache. The bias goes with the tiles of the first row.
 template <class T> std::vector<Tile> Dense<T>::tiles(Index batch) const {
-    const Index row_step = batch <= 16384 ? 64 : batch <= 131072 ? 16 : 8; // a huge batch is work enough
+    // A huge batch is work enough for a few rows; they fill panels of the transposed weight, which are written whole.
+    const Index row_step = batch <= 16384 ? 64 : panel_width<T>;
     constexpr Index most_panels = 5;
     const Index panels = PanelView<T>{nullptr, 0, this->outputs()}.panels();
     const Index parts = (panels + most_panels - 1) / most_panels;

@@ -52,7 +52,8 @@ template <class T> void NarrowDense<T>::backward_weights(const LayerMemory<T>& m
                                     .first_row = tile.rows.first,
                                     .last_row = tile.rows.last,
                                     .first_panel = tile.panels.first,
-                                    .last_panel = tile.panels.last});
+                                    .last_panel = tile.panels.last,
+                                    .clears_padding = true});
     if (tile.panels.first == 0) this->bias_gradient(memory, batch, {{}, {0, 1}, {}}, gradient);
 }
 

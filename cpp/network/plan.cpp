@@ -96,10 +96,10 @@ Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose, const st
             }
             planned.cost = static_cast<double>(packed);
             if (i == 0 && (tiles_.empty() || tiles_.back().tile.panels.first != planned.tile.panels.first))
-                columns_.push_back(static_cast<Index>(tiles_.size()));
+                tile_columns_.push_back(static_cast<Index>(tiles_.size()));
             tiles_.push_back(std::move(planned));
         }
-        if (i == 0) columns_.push_back(static_cast<Index>(tiles_.size()));
+        if (i == 0) tile_columns_.push_back(static_cast<Index>(tiles_.size()));
     }
     describe_small();
 }
@@ -116,14 +116,13 @@ template <class T> void Plan<T>::bind(T* parameters) {
 }
 
 template <class T> void Plan<T>::describe_small() {
-    constexpr Index most_rows = 8; // with more, the tiles of the other kernels are faster
-    small_.resize(batch_size_ <= most_rows ? layers_.size() : 0);
+    small_.resize(batch_size_ <= small_batch ? layers_.size() : 0);
     for (std::size_t i = 0; i < small_.size(); ++i)
         if (!layers_[i]->describe_small(memory_[i], small_[i])) return small_.clear();
 }
 
-template <class T> Range Plan<T>::columns_of(int thread, int threads) const {
-    return share(static_cast<Index>(columns_.size()) - 1, thread, threads);
+template <class T> Range Plan<T>::tile_columns_of(int thread, int threads) const {
+    return share(static_cast<Index>(tile_columns_.size()) - 1, thread, threads);
 }
 
 template <class T> bool Plan<T>::shares_out_units(int threads) const {
@@ -135,9 +134,10 @@ template <class T> bool Plan<T>::shares_out_units(int threads) const {
     const double even = static_cast<double>(weight.panels()) / threads;
     for (int thread = 0; thread < threads; ++thread) {
         Index panels = 0;
-        const Range columns = columns_of(thread, threads);
+        const Range columns = tile_columns_of(thread, threads);
         for (Index column = columns.first; column < columns.last; ++column)
-            panels += tiles_[static_cast<std::size_t>(columns_[static_cast<std::size_t>(column)])].tile.panels.size();
+            panels +=
+                tiles_[static_cast<std::size_t>(tile_columns_[static_cast<std::size_t>(column)])].tile.panels.size();
         if (static_cast<double>(panels) > 1.2 * even) return false; // the others would wait
     }
     return true;
@@ -148,10 +148,10 @@ template <class T> std::array<Range, 2> Plan<T>::tiles_of(int thread, int thread
     Range of_first{};
     Index begin = 0;
     if (shares_out_units(threads)) {
-        const Range columns = columns_of(thread, threads);
-        of_first = {columns_[static_cast<std::size_t>(columns.first)],
-                    columns_[static_cast<std::size_t>(columns.last)]};
-        begin = columns_.back();
+        const Range columns = tile_columns_of(thread, threads);
+        of_first = {tile_columns_[static_cast<std::size_t>(columns.first)],
+                    tile_columns_[static_cast<std::size_t>(columns.last)]};
+        begin = tile_columns_.back();
     }
     double total = 0;
     const auto cost_of = [this](Index tile) { return tiles_[static_cast<std::size_t>(tile)].cost; };
@@ -174,11 +174,11 @@ template <class T> std::array<Range, 2> Plan<T>::tiles_of(int thread, int thread
 }
 
 template <class T> void Plan<T>::forward_units(int thread, int threads, Index first, Index last) const {
-    const Range columns = columns_of(thread, threads);
+    const Range columns = tile_columns_of(thread, threads);
     for (Index column = columns.first; column < columns.last; ++column)
         layers_[0]->forward_panels(
             memory_[0], first, last,
-            tiles_[static_cast<std::size_t>(columns_[static_cast<std::size_t>(column)])].tile.panels);
+            tiles_[static_cast<std::size_t>(tile_columns_[static_cast<std::size_t>(column)])].tile.panels);
 }
 
 template <class T> void Plan<T>::forward(Index first, Index last) const {

@@ -17,6 +17,8 @@
 
 namespace deltarule {
 
+inline constexpr Index small_batch = 8; // rows at most, for the kernels of small networks: with more, tiles are faster
+
 enum class Purpose {
     inference,
     fused_training, // each tile's gradient is used up before the next is computed: there is no array of all of them
@@ -78,7 +80,7 @@ template <class T> class Plan {
     Index first_layer_not_finite(Index batch) const;
 
   private:
-    Range columns_of(int thread, int threads) const; // of tiles, in the first layer
+    Range tile_columns_of(int thread, int threads) const; // of tiles, in the first layer
     void describe_small();
 
     const Model<T>& model_;
@@ -88,7 +90,7 @@ template <class T> class Plan {
     std::vector<LayerMemory<T>> memory_;
     std::vector<PlanTile<T>> tiles_;
     std::vector<Index>
-        columns_; // the first tile of each column of tiles of the first layer, and the one after the last
+        tile_columns_; // the first tile of each column of tiles of the first layer, and the one after the last
     std::vector<SmallLayer<T>> small_; // empty: some layer, or the batch, is not
     Buffer<T> workspace_;
     T* parameters_ = nullptr;

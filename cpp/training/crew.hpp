@@ -51,7 +51,7 @@ class Crew {
 
     void plan(int active, double seconds) {
         active_ = active;
-        const double of_step = std::min(of_all_, of_one_);
+        const double of_step = std::max(1e-9, std::min(of_all_, of_one_));
         steps_ = std::max(seconds > 0 ? fewest_steps : 1, static_cast<Index>(seconds / of_step));
     }
 

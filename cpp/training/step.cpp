@@ -92,11 +92,9 @@ template <class T> void Step<T>::forward_and_backward(int thread, int threads, B
         barrier.wait();
     }
     const auto forward = [&](Index first, Index last) {
-        if (!by_units) gather(first, last);
-        if (by_units)
-            plan_.forward_from(1, first, last);
-        else
-            plan_.forward(first, last);
+        if (by_units) return plan_.forward_from(1, first, last);
+        gather(first, last);
+        plan_.forward(first, last);
     };
     if (loss_.kernel)
         return in_blocks(mine, [&](Index first, Index last) {

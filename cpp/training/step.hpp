@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <exception>
+#include <utility>
 #include <vector>
 
 #include "base/threads.hpp"
@@ -50,7 +51,8 @@ template <class T> class Step {
     Outcome run(int thread, int threads, Barrier& barrier, const Samples<T>& samples, const Batch& batch);
     double loss() const { return value_; } // with penalties, before the update
     double total_weight() const { return total_weight_; }
-    std::exception_ptr failure() const { return failure_; } // what the user's loss raised
+    // What the user's loss raised, handed over: it holds on to whatever was on the way to it.
+    std::exception_ptr take_failure() { return std::exchange(failure_, nullptr); }
 
   private:
     using Tiles = std::array<Range, 2>;

@@ -32,6 +32,7 @@ template <class T> Outcome Stepper<T>::step(const Samples<T>& samples, int threa
         const Outcome mine = step_->run(thread, team, barrier, samples, {nullptr, 0, samples.size()});
         if (thread == 0) outcome = mine;
     });
+    monitor_.begin({}); // the caller's question goes with the caller
     return outcome == Outcome::updated && optimizer_ && !settle() ? Outcome::diverged : outcome;
 }
 

@@ -18,7 +18,7 @@ template <class T> class Stepper {
     // One update from gradients of the caller's own, which are clipped in place. false: diverged, nothing was changed.
     bool apply(VectorView<T> gradients);
     double loss() const { return step_->loss(); }
-    std::exception_ptr failure() const { return step_->failure(); }
+    std::exception_ptr take_failure() { return step_->take_failure(); }
     const T* gradients() const { return plan_->gradients(); } // flat, of the last step
     Index first_layer_not_finite(Index batch) const { return plan_->first_layer_not_finite(batch); }
     void rebind() { // somebody else has changed the parameters

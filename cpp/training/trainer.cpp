@@ -122,7 +122,7 @@ template <class T> class Loop {
 
     void end_epoch(Index epoch, Outcome outcome, double seconds) {
         try {
-            if (outcome == Outcome::failed) std::rethrow_exception(step_.failure());
+            if (outcome == Outcome::failed) std::rethrow_exception(step_.take_failure());
             if (outcome == Outcome::interrupted || monitor_.should_stop()) return finish(FitEnd::interrupted);
             const bool finite = model_.kernels().all_finite(parameters_, model_.size());
             if (outcome == Outcome::diverged || !finite) return diverged(epoch, outcome == Outcome::diverged);

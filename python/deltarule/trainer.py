@@ -12,7 +12,7 @@ from .errors import DivergenceError
 from .losses import Loss, find_loss
 from .names import require_number
 from .network import Network
-from .network.fitting import optimizer_for_core, prepare
+from .network.fitting import check_output, optimizer_for_core, prepare
 from .optimizers import find_optimizer
 
 if TYPE_CHECKING:
@@ -85,8 +85,11 @@ class Trainer:
     def _start(self) -> None:
         if self._native is not None:
             return
-        loss = (self.loss.name, self.loss.parameter) if isinstance(self.loss, Loss) else self._of_batch
-        target_range = range_of(self.loss.targets) if isinstance(self.loss, Loss) else None
+        loss: Any = self._of_batch
+        target_range = None
+        if isinstance(self.loss, Loss):
+            check_output(self.network, self.loss)
+            loss, target_range = (self.loss.name, self.loss.parameter), range_of(self.loss.targets)
         spec = optimizer_for_core(self.optimizer)
         state, carry, _ = self.network._native.start_optimizer(spec)
         self._native = self.network._stepper(loss, spec, state, carry, *self._clipping, target_range)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..optimizers import Optimizer
     from .network import Network
 
-__all__ = ["Prepared", "evaluate", "fit", "optimizer_for_core", "prepare", "probability_activation"]
+__all__ = ["Prepared", "check_output", "evaluate", "fit", "optimizer_for_core", "prepare", "probability_activation"]
 
 # The last activation that makes a probability of the output, for each loss that has one.
 _LINKS = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
@@ -54,7 +54,7 @@ def prepare(
     if not isinstance(found, Loss):
         return _prepare_custom(network, n_samples, y, found, sample_weight, name)
     outputs = network.layers[-1].units
-    _check_output(network, found)
+    check_output(network, found)
     targets = as_targets(y, n_samples, kind=found.targets, outputs=outputs, dtype=network.dtype, name=name)
     weights = as_sample_weight(sample_weight, n_samples, network.dtype)
     return Prepared((found.name, found.parameter), targets, weights, found)
@@ -75,7 +75,7 @@ def _with_class_weight(
     return prepared._replace(weights=as_sample_weight(weights, len(targets), network.dtype))
 
 
-def _check_output(network: Network, loss: Loss) -> None:
+def check_output(network: Network, loss: Loss) -> None:
     """A last layer that does not go with the loss is a mistake that would train without a word."""
     last = network.layers[-1]
     activation, link = last.activation_name, _LINKS.get(loss.name)
