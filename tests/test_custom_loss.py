@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -242,3 +245,27 @@ class TestBadFunctions:
         with pytest.raises(RuntimeError, match="while a fit runs on the same network"):
             network.fit(X, Y, loss=loss)
         network.fit(X, Y, loss="mse")
+
+
+def test_a_loss_that_raises_keeps_nothing_alive() -> None:
+    """The exception holds the frames on its way, and they hold the trainer: the core must not hold the exception."""
+    X, y = np.ones((3, 5), np.float32), np.ones((3, 1), np.float32)
+
+    def attempt() -> Any:
+        fails = [True]
+
+        def loss(output: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:
+            if fails[0]:
+                raise RuntimeError("not today")
+            return float(((output - target) ** 2).mean()), 2 * (output - target) / output.size
+
+        trainer = dr.Trainer(dr.Network([dr.Dense(6, "tanh"), dr.Dense(1)], 5), loss)
+        with contextlib.suppress(RuntimeError):
+            trainer.step(X, y)
+        fails[0] = False
+        trainer.step(X, y)
+        return weakref.ref(trainer), weakref.ref(trainer.network)
+
+    references = attempt()
+    gc.collect()
+    assert [reference() for reference in references] == [None, None]
