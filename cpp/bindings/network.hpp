@@ -102,6 +102,7 @@ class FitUnderWay {
 // are more fits under way than the caller's own.
 int choose_threads(int asked, int available, double operations, int own_fits = 0);
 
+template <class T> void bind_passes(py::class_<NetworkBinding<T>>& network);
 template <class T> void bind_fit(py::class_<NetworkBinding<T>>& network, py::module_& module, const char* stepper_name);
 
 } // namespace deltarule

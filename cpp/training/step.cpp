@@ -5,13 +5,20 @@
 
 namespace deltarule {
 
+namespace {
+
+// What a thread needs for the gradients that it makes before it uses them up: of a tile, or of all of a small network.
+template <class T> Index packed_size_of(const Plan<T>& plan) {
+    return plan.is_small() ? plan.model().size() : plan.largest_tile();
+}
+
+} // namespace
+
 template <class T> Step<T>::Step(Plan<T>& plan, const BatchLoss<T>& batch_loss, const Loss<T>& loss,
                                  Optimizer<T>* optimizer, const Clipping& clipping, Monitor& monitor, int threads)
     : plan_(plan), batch_loss_(batch_loss), loss_(loss), optimizer_(optimizer), clipping_(clipping), monitor_(monitor),
       work_per_sample_(plan.model().operations_per_sample()), block_rows_(rows_at_a_time(2 * work_per_sample_, 128)),
-      fused_(plan.gradients() == nullptr), packed_size_(!fused_           ? 0
-                                                        : plan.is_small() ? plan.model().size()
-                                                                          : plan.largest_tile()),
+      fused_(plan.gradients() == nullptr), packed_size_(fused_ ? packed_size_of(plan) : 0),
       packed_(packed_size_ * threads), tile_penalty_(plan.tiles().size()), tile_squares_(plan.tiles().size()) {
     for (const LayerSpec& layer : plan.model().spec().layers)
         has_penalty_ = has_penalty_ || layer.l1 > 0 || layer.l2 > 0;
