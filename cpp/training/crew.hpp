@@ -28,8 +28,9 @@ class Crew {
         (active_ == all_ ? of_all_ : of_one_) = seconds;
         const int better = of_all_ <= of_one_ ? all_ : 1;
         ++turns_;
-        if (turns_ == 1) { // the first step also brings the data into the caches
-            plan(all_, trial);
+        if (turns_ == 1) { // the first step also brings the data into the caches, and the other threads awake
+            if (of_all_ > middling_step) next_trial_ = 16; // all are very likely faster: short fits go without a trial
+            plan(all_, usual);
         } else if (of_all_ > long_step) { // two halves of a core are as much as one, and often they are more
             plan(all_, 0);
         } else if (turns_ == next_trial_) {
@@ -37,7 +38,7 @@ class Crew {
             plan(better == all_ ? 1 : all_, trial);
         } else {
             if (turns_ > next_trial_) { // after a trial: the next one comes later, unless things change
-                pause_ = better == before_trial_ ? std::min(2 * pause_, most_turns_between) : turns_between;
+                pause_ = better == before_trial_ ? std::min(2 * pause_, most_turns_between) : 1;
                 next_trial_ = turns_ + pause_;
             }
             plan(better, usual);
@@ -46,8 +47,8 @@ class Crew {
 
   private:
     using Clock = std::chrono::steady_clock;
-    static constexpr double usual = 4e-3, trial = 4e-4, long_step = 5e-3; // seconds
-    static constexpr Index turns_between = 16, most_turns_between = 1024, fewest_steps = 4;
+    static constexpr double usual = 4e-3, trial = 1e-3, middling_step = 3e-4, long_step = 5e-3; // seconds
+    static constexpr Index most_turns_between = 1024, fewest_steps = 2;
 
     void plan(int active, double seconds) {
         active_ = active;
@@ -58,7 +59,7 @@ class Crew {
     const int all_;
     const bool chooses_;
     int active_, before_trial_ = 0;
-    Index steps_ = 1, turns_ = 0, next_trial_ = 2, pause_ = turns_between;
+    Index steps_ = 1, turns_ = 0, next_trial_ = 2, pause_ = 1;
     double of_all_ = 1e9, of_one_ = 1e9; // seconds a step
     Clock::time_point start_;
 };
