@@ -12,7 +12,11 @@ namespace deltarule {
 
 class Crew {
   public:
-    Crew(int threads, bool may_choose) : all_(threads), chooses_(may_choose && threads > 1), active_(threads) {}
+    // operations: multiply-adds of a step. With many of them all are very likely faster: a middling step is first tried out
+    // after some turns, a long one never. (Not by the clock: on a busy machine a short step of all takes long, too.)
+    Crew(int threads, bool may_choose, double operations)
+        : all_(threads), chooses_(may_choose && threads > 1 && operations < long_step), active_(threads),
+          next_trial_(operations < middling_step ? 2 : 16) {}
 
     // Of the next turn: how many threads, how many of the steps that are left.
     int active() const { return active_; }
@@ -29,10 +33,7 @@ class Crew {
         const int better = of_all_ <= of_one_ ? all_ : 1;
         ++turns_;
         if (turns_ == 1) { // the first step also brings the data into the caches, and the other threads awake
-            if (of_all_ > middling_step) next_trial_ = 16; // all are very likely faster: short fits go without a trial
             plan(all_, usual);
-        } else if (of_all_ > long_step) { // two halves of a core are as much as one, and often they are more
-            plan(all_, 0);
         } else if (turns_ == next_trial_) {
             before_trial_ = better;
             plan(better == all_ ? 1 : all_, trial);
@@ -47,19 +48,21 @@ class Crew {
 
   private:
     using Clock = std::chrono::steady_clock;
-    static constexpr double usual = 4e-3, trial = 1e-3, middling_step = 3e-4, long_step = 5e-3; // seconds
+    static constexpr double usual = 4e-3, trial = 1e-3;           // seconds
+    static constexpr double middling_step = 3e7, long_step = 5e8; // multiply-adds: some 0.3 and 5 ms of AVX-512
     static constexpr Index most_turns_between = 1024, fewest_steps = 2;
 
     void plan(int active, double seconds) {
         active_ = active;
         const double of_step = std::max(1e-9, std::min(of_all_, of_one_));
-        steps_ = std::max(seconds > 0 ? fewest_steps : 1, static_cast<Index>(seconds / of_step));
+        steps_ = std::max(fewest_steps, static_cast<Index>(seconds / of_step));
     }
 
     const int all_;
     const bool chooses_;
     int active_, before_trial_ = 0;
-    Index steps_ = 1, turns_ = 0, next_trial_ = 2, pause_ = 1;
+    Index next_trial_;
+    Index steps_ = 1, turns_ = 0, pause_ = 1;
     double of_all_ = 1e9, of_one_ = 1e9; // seconds a step
     Clock::time_point start_;
 };

@@ -21,8 +21,9 @@ template <class T> class Loop {
           plan_(model, batch_size_, step_purpose(model, batch_size_, options.clipping), output_activation(model, loss)),
           batch_loss_(loss, plan_, true), monitor_(options.interrupted),
           step_(plan_, batch_loss_, loss, &optimizer, options.clipping, monitor_, options.threads),
-          crew_(options.threads, !options.threads_were_asked_for), order_(options.shuffle ? samples.size() : 0),
-          last_finite_(model.size()) {
+          crew_(options.threads, !options.threads_were_asked_for,
+                3 * model.operations_per_sample() * static_cast<double>(batch_size_)),
+          order_(options.shuffle ? samples.size() : 0), last_finite_(model.size()) {
         plan_.bind(parameters);
         if (options.validation)
             validation_.emplace(model, parameters, options.validation_loss ? *options.validation_loss : loss,
