@@ -132,6 +132,8 @@ def test_a_first_fit_in_two_threads_builds_one_network() -> None:
 def test_poisson_takes_the_log_of_the_rate() -> None:
     with pytest.raises(ValueError, match=r"it takes the log of the rate, so end in Dense\(1\)"):
         dr.Network([dr.Dense(1, "exp")]).fit(X, Y, loss="poisson")
+    with pytest.raises(ValueError, match="log of the rate"):
+        dr.Network([dr.Dense(1, "exp")]).fit(X, Y, loss="poisson_deviance")
 
 
 def test_numpy_says_stop_too() -> None:

@@ -110,6 +110,7 @@ def test_every_loss(loss: str, dtype: str) -> None:
         "hinge": values > 0,
         "squared_hinge": values > 0,
         "poisson": np.floor(3 * np.abs(values)),
+        "poisson_deviance": np.floor(3 * np.abs(values)),
     }
     y = targets.get(loss, values)
     assert len(everywhere([1, 2], loss=loss, y=y, dtype=dtype, sample_weight=weights)) == 1

@@ -18,6 +18,7 @@ ELEMENTWISE = [name for name in _core.vocabulary()["losses"] if name != "cross_e
 KERNELS = {np.float32: _core.loss_float32, np.float64: _core.loss_float64}
 TINY = float(np.finfo(np.float32).tiny)
 SIZE = 60_000
+COUNTS = ("poisson", "poisson_deviance")
 LABELS = np.int32
 
 # name of the parameter, its values
@@ -30,6 +31,7 @@ CASES = [(name, value) for name in ELEMENTWISE for value in PARAMETERS.get(name,
 Draw = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 TARGETS: dict[str, Draw] = {
     "poisson": lambda random, z: random.poisson(random.exponential(20, z.size)).astype(float),
+    "poisson_deviance": lambda random, z: random.poisson(random.exponential(20, z.size)).astype(float),
     "binary_cross_entropy": lambda random, z: np.where(
         random.random(z.size) < 0.6, random.integers(0, 2, z.size), random.random(z.size)
     ),
@@ -72,7 +74,7 @@ def outputs_and_targets(name: str, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
     scale = 10.0 ** random.uniform(-6, 4, SIZE)
     z = np.clip(random.normal(size=SIZE) * scale, -1e4, 1e4)
     z[:6] = [0, -0.0, 1e4, -1e4, 1, -1]
-    if name == "poisson":
+    if name in COUNTS:
         z = np.clip(z, -1e4, 80)
     if name in TARGETS:
         y = TARGETS[name](random, z)
@@ -95,11 +97,14 @@ def row_values(name: str, parameter: float, z: np.ndarray, y: np.ndarray) -> np.
 
 
 def size_of_terms(name: str, z: np.ndarray, y: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """What an error is measured against. Poisson's exp(z) - y z cancels: there it is the larger of the two terms."""
-    if name != "poisson":
+    """What an error is measured against. Poisson's exp(z) - y z cancels: there it is the largest of the terms."""
+    if name not in COUNTS:
         return true
     z, y = z.astype(np.float64), y.astype(np.float64)
-    return np.maximum(np.exp(z), np.abs(y * z))
+    if name == "poisson":
+        return np.maximum(np.exp(z), np.abs(y * z))
+    information = y * (np.log(np.maximum(y, 1)) - z)
+    return np.max([np.exp(z), y, np.abs(information), y * np.log(np.maximum(y, 1))], axis=0)
 
 
 @pytest.mark.parametrize(("name", "parameter"), CASES)
@@ -129,7 +134,7 @@ def test_gradients(name: str, parameter: float, dtype: Any, tolerance: float, is
     assert gradient.shape == (SIZE, 1)
     assert gradient.dtype == dtype
     size = np.maximum(1, np.abs(true))
-    if name == "poisson":
+    if name in COUNTS:
         size = np.maximum(size, np.abs(y[:, None]))
     wrong = np.abs(gradient - true) > tolerance * size
     assert not wrong.any(), (z[wrong[:, 0]][:3], y[wrong[:, 0]][:3], gradient[wrong][:3], true[wrong][:3])

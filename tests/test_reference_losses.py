@@ -14,7 +14,7 @@ from deltarule.reference import losses
 from deltarule.reference.losses import LOSSES, Huber, Loss, Quantile
 
 NAMES = [
-    *("mse", "mae", "huber", "log_cosh", "poisson", "quantile"),
+    *("mse", "mae", "huber", "log_cosh", "poisson", "poisson_deviance", "quantile"),
     *("cross_entropy", "binary_cross_entropy", "hinge", "squared_hinge"),
 ]
 CASES: list[Loss] = [*(cls() for cls in LOSSES.values()), Huber(delta=0.3), Quantile(q=0.9)]
@@ -28,7 +28,7 @@ def targets(loss: Loss, shape: tuple[int, ...], random: np.random.Generator) -> 
         return random.random(shape)
     if loss.name in ("hinge", "squared_hinge"):
         return random.choice([-1.0, 1.0], size=shape)
-    if loss.name == "poisson":
+    if loss.name in ("poisson", "poisson_deviance"):
         return random.poisson(2.0, size=shape).astype(float)
     return random.normal(size=shape)
 
@@ -49,6 +49,7 @@ def test_every_name_of_the_contract_exists_and_no_other() -> None:
         ("log_cosh", [1e-8], [0.0], 5e-17),
         ("log_cosh", [1e4], [0.0], 1e4 - math.log(2)),
         ("poisson", [0.0, 1.0], [2.0, 3.0], (1 + math.e - 3) / 2),
+        ("poisson_deviance", [0.0, 1.0], [0.0, math.e], 0.5),
         ({"name": "quantile", "q": 0.9}, [0.0, 3.0], [1.0, 1.0], (0.9 + 0.2) / 2),
         ("binary_cross_entropy", [0.0], [1.0], math.log(2)),
         ("binary_cross_entropy", [40.0], [1.0], 4.248354255291589e-18),
@@ -104,7 +105,7 @@ def test_integer_weights_are_repeated_samples_and_zero_removes_one(loss: Loss) -
     assert loss.value(output, y) == pytest.approx(float(loss.per_sample(output, y).mean()), rel=1e-14)
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"poisson"}))
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"poisson", "poisson_deviance"}))
 def test_finite_for_any_logit(name: str) -> None:
     loss = losses.get(name)
     y = (
@@ -153,7 +154,8 @@ def test_a_plain_list_of_targets_is_a_column() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_links(name: str) -> None:
-    expected = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "poisson": "exp"}
+    expected = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
+    expected |= {"poisson": "exp", "poisson_deviance": "exp"}
     assert LOSSES[name].link == expected.get(name, "identity")
 
 
@@ -229,6 +231,7 @@ TORCH: dict[str, Callable[[Any], Any]] = {
     "mae": lambda F: F.l1_loss,
     "huber": lambda F: F.huber_loss,
     "poisson": lambda F: lambda z, y: F.poisson_nll_loss(z, y, log_input=True),
+    "poisson_deviance": lambda F: lambda z, y: (y.xlogy(y) - y * z - y + z.exp()).mean(),
     "cross_entropy": lambda F: F.cross_entropy,
     "binary_cross_entropy": lambda F: F.binary_cross_entropy_with_logits,
     "hinge": lambda F: lambda z, y: (1 - y * z).clamp(min=0).mean(),

@@ -40,7 +40,7 @@ def data(loss: str, n_samples: int, inputs: int, outputs: int, seed: int = 1) ->
         return X, random.integers(0, 2, size=shape).astype(float)
     if loss in ("hinge", "squared_hinge"):
         return X, random.choice([-1.0, 1.0], size=shape)
-    return X, random.normal(size=shape) if loss != "poisson" else random.poisson(2.0, size=shape)
+    return X, random.normal(size=shape) if not loss.startswith("poisson") else random.poisson(2.0, size=shape)
 
 
 def relative_error(actual: Array, expected: Array) -> float:

@@ -111,6 +111,9 @@ def test_defaults_are_torchs(torch: Any) -> None:
     for name, torch_name in TORCH_NAMES.items():
         theirs = inspect.signature(getattr(torch.optim, torch_name)).parameters
         for field in dataclasses.fields(cast(Any, OPTIMIZERS[name])):
+            if field.name in ("eps_hat", "lr_in_velocity"):
+                assert field.default is False  # what torch does not have is off
+                continue
             default = 1e-2 if (name, field.name) == ("sgd", "lr") else theirs[field.name].default
             assert field.default == default, (name, field.name)
 
@@ -122,6 +125,10 @@ def test_defaults_are_torchs(torch: Any) -> None:
         ({"name": "sgd", "lr": 0.1, "weight_decay": 1.0}, [2.0], [0.7]),
         # the first velocity is the gradient itself; the second is 0.5 * 2 + 0.75 * 4 = 4
         ({"name": "sgd", "lr": 0.1, "momentum": 0.5, "dampening": 0.25}, [2.0, 4.0], [0.8, 0.4]),
+        # the learning rate changes nothing here: it is 0.1 all the time
+        ({"name": "sgd", "lr": 0.1, "momentum": 0.5, "lr_in_velocity": True}, [2.0, 4.0], [0.8, 0.3]),
+        # m = 0.2, v = 0.004: 1 - 0.1 * (0.2 / 0.1) * sqrt(0.001) / (sqrt(0.004) + 1)
+        ({"name": "adam", "lr": 0.1, "eps": 1.0, "eps_hat": True}, [2.0], [1 - 0.2 * 0.001**0.5 / (1 + 0.004**0.5)]),
         # looking ahead: 2 + 0.5 * 2 = 3
         ({"name": "sgd", "lr": 0.1, "momentum": 0.5, "nesterov": True}, [2.0], [0.7]),
         # s = 0.25 * 16 = 4

@@ -42,10 +42,46 @@ const char* name_of(FitEnd end) {
     switch (end) {
     case FitEnd::finished: return "finished";
     case FitEnd::stopped: return "stopped";
+    case FitEnd::converged: return "converged";
+    case FitEnd::out_of_time: return "out_of_time";
     case FitEnd::interrupted: return "interrupted";
     case FitEnd::diverged: return "diverged";
     }
     return "";
+}
+
+// (capsule of a NumPy bit generator, order so far)
+template <class T> void read_order(const py::object& order, Index samples, FitOptions<T>& options) {
+    if (order.is_none()) return;
+    const auto pair = py::reinterpret_borrow<py::tuple>(order);
+    // The beginning of bitgen_t, which NumPy keeps stable for extensions.
+    struct Functions {
+        void* state;
+        std::uint64_t (*next64)(void*);
+        std::uint32_t (*next32)(void*);
+    };
+    const auto* const functions = static_cast<const Functions*>(PyCapsule_GetPointer(pair[0].ptr(), "BitGenerator"));
+    if (!functions) throw py::error_already_set();
+    options.generator = BitGenerator{functions->state, functions->next64, functions->next32};
+    options.order = writable_vector<std::int64_t>(pair[1], "order");
+    require(options.order.size == samples, "order has ", options.order.size, " elements, X has ", samples, " rows");
+    for (const std::int64_t sample : options.order)
+        require(sample >= 0 && sample < samples, "order names sample ", sample, " of ", samples);
+}
+
+// (tolerance, patience, divisor, least rate, [best, count, learning rate])
+template <class T> void read_plateau(const py::object& plateau, FitOptions<T>& options) {
+    if (plateau.is_none()) return;
+    const auto parts = py::reinterpret_borrow<py::tuple>(plateau);
+    const VectorView<double> memory = writable_vector<double>(parts[4], "the memory of the plateau");
+    require(memory.size == 3, "the memory of the plateau has ", memory.size, " elements, expected 3");
+    options.plateau = Plateau{parts[0].cast<double>(),
+                              parts[1].cast<double>(),
+                              parts[2].cast<double>(),
+                              parts[3].cast<double>(),
+                              &memory[0],
+                              &memory[1],
+                              &memory[2]};
 }
 
 template <class T>
@@ -54,7 +90,9 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
                       const py::object& X, const py::object& y, const py::object& weights, Index epochs,
                       const py::object& epochs_trained, Index batch_size, bool shuffle, std::uint64_t seed,
                       double clip_norm, double clip_value, const py::object& validation, int n_threads,
-                      int available_threads, const py::object& on_begin, const py::object& after_epoch) {
+                      int available_threads, const py::object& order, const py::object& learning_rates,
+                      const py::object& plateau, double seconds, bool stops_at_divergence, const py::object& score,
+                      const py::object& on_begin, const py::object& after_epoch) {
     const typename NetworkBinding<T>::Changing changing(network, "fit was called");
     const VectorView<T> parameters = network.parameters(flat);
     const Loss<T> loss = read_loss(network.model.kernels(), loss_spec);
@@ -86,8 +124,22 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
         validation_loss = read_loss(network.model.kernels(), py::reinterpret_borrow<py::object>(arrays[3]));
         options.validation_loss = &validation_loss;
     }
+    read_order(order, samples.size(), options);
+    read_plateau(plateau, options);
+    if (!learning_rates.is_none()) {
+        options.learning_rates = vector_view<double>(learning_rates, "learning_rates");
+        require(options.learning_rates.size == epochs, "learning_rates has ", options.learning_rates.size,
+                " elements, expected one for each of ", epochs, " epochs");
+    }
+    options.seconds = seconds;
+    options.stops_at_divergence = stops_at_divergence;
     Interrupt interrupt;
     options.interrupted = std::ref(interrupt);
+    if (!score.is_none())
+        options.score = [&score] {
+            const InPython in_python;
+            return score().template cast<double>();
+        };
     if (!after_epoch.is_none())
         options.after_epoch = [&after_epoch](Index epoch, const EpochLog& log) {
             const InPython in_python;
@@ -103,7 +155,6 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
         const py::gil_scoped_release release;
         result = fit(network.model, parameters.data, optimizer, loss, samples, options);
     }
-    interrupt.raise_if_set();
     const auto column = [&result](double EpochLog::* of) {
         py::list values(result.history.size());
         for (std::size_t i = 0; i < result.history.size(); ++i)
@@ -113,7 +164,8 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
     };
     return py::make_tuple(name_of(result.end), py::make_tuple(result.epoch, result.step, result.layer, result.loss),
                           column(&EpochLog::loss), options.validation ? column(&EpochLog::validation_loss) : py::list(),
-                          column(&EpochLog::learning_rate), column(&EpochLog::seconds));
+                          column(&EpochLog::learning_rate), column(&EpochLog::seconds),
+                          options.score ? column(&EpochLog::score) : py::list(), interrupt.exception());
 }
 
 template <class T> class StepperBinding {
@@ -246,7 +298,9 @@ void bind_fit(py::class_<NetworkBinding<T>>& network, py::module_& module, const
              py::arg("carry"), py::arg("inputs"), py::arg("targets"), py::arg("sample_weight"), py::arg("epochs"),
              py::arg("epochs_trained"), py::arg("batch_size"), py::arg("shuffle"), py::arg("seed"),
              py::arg("clip_norm"), py::arg("clip_value"), py::arg("validation"), py::arg("n_threads"),
-             py::arg("available_threads"), py::arg("on_begin"), py::arg("after_epoch"));
+             py::arg("available_threads"), py::arg("order"), py::arg("learning_rates"), py::arg("plateau"),
+             py::arg("seconds"), py::arg("stops_at_divergence"), py::arg("score"), py::arg("on_begin"),
+             py::arg("after_epoch"));
 
     using StepperClass = StepperBinding<T>;
     py::class_<StepperClass>(module, stepper_name)

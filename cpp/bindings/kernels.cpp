@@ -1,4 +1,5 @@
 // Instruction sets, the vocabulary, and single kernels on row-major arrays: what the tests compare with the reference.
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -68,7 +69,11 @@ py::tuple loss(const std::string& name, double parameter, const py::object& outp
                  .columns = z.columns,
                  .first_row = 0,
                  .last_row = z.rows,
-                 .parameters = &of_kernel});
+                 .parameters = &of_kernel,
+                 .value_share = T{1} / static_cast<T>(z.columns),
+                 .gradient_share = T{1} / static_cast<T>(z.columns),
+                 .least = -std::numeric_limits<T>::infinity(),
+                 .most = std::numeric_limits<T>::infinity()});
     py::array_t<T> values(z.rows), gradient({z.rows, z.columns});
     for (Index row = 0; row < z.rows; ++row) values.mutable_data()[row] = value[row];
     kernels.scatter(delta.data(), z.rows, 0, z.rows, z.columns, gradient.mutable_data());

@@ -89,6 +89,15 @@ bool Interrupt::operator()() {
     return true;
 }
 
+py::object Interrupt::exception() const {
+    try {
+        raise_if_set();
+    } catch (const py::error_already_set& error) {
+        return error.value();
+    }
+    return py::none();
+}
+
 namespace {
 
 py::tuple describe(const Tensor& tensor) {

@@ -6,12 +6,48 @@
 
 namespace deltarule {
 
+namespace {
+
+LossConvention read_convention(const py::dict& words) {
+    LossConvention convention;
+    const auto number = [&](const char* name, double& value) {
+        if (words.contains(name)) value = words[name].cast<double>();
+    };
+    number("value_share", convention.value_share);
+    number("gradient_share", convention.gradient_share);
+    number("least", convention.least);
+    number("most", convention.most);
+    const auto flag = [&](const char* name) { return words.contains(name) && words[name].cast<bool>(); };
+    convention.penalty_in_sum = flag("penalty_in_sum");
+    convention.epoch_by_samples = flag("epoch_by_samples");
+    return convention;
+}
+
+// (starts, columns, values, number of columns) as SciPy's CSR has them
+template <class T> void read_sparse(const py::tuple& from, Samples<T>& samples) {
+    const VectorView<const std::int64_t> starts = vector_view<std::int64_t>(from[0], "X.indptr");
+    const VectorView<const std::int32_t> columns = vector_view<std::int32_t>(from[1], "X.indices");
+    const VectorView<const T> values = vector_view<T>(from[2], "X.data");
+    const auto width = from[3].cast<Index>();
+    require(starts.size >= 2 && starts[0] == 0 && starts[starts.size - 1] == values.size && columns.size == values.size,
+            "X is no valid CSR matrix: indptr must go from 0 to the number of values");
+    for (Index row = 0; row + 1 < starts.size; ++row)
+        require(starts[row] <= starts[row + 1], "X is no valid CSR matrix: indptr falls at row ", row);
+    for (Index i = 0; i < columns.size; ++i)
+        require(columns[i] >= 0 && columns[i] < width, "X is no valid CSR matrix: column ", columns[i], " of ", width);
+    samples.inputs = {nullptr, starts.size - 1, width};
+    samples.sparse = {starts.data, columns.data, values.data};
+}
+
+} // namespace
+
 template <class T> Loss<T> read_loss(const Kernels<T>& kernels, const py::object& loss) {
     Loss<T> result;
     if (py::isinstance<py::tuple>(loss)) {
         const auto pair = py::reinterpret_borrow<py::tuple>(loss);
         result.kernel = &find_loss(kernels, pair[0].cast<std::string>());
         result.parameter = pair[1].cast<T>();
+        if (pair.size() > 2) result.convention = read_convention(pair[2].cast<py::dict>());
         return result;
     }
     // Runs with the lock taken back; its result is copied out, whatever the caller does with it later.
@@ -35,7 +71,10 @@ template <class T> Loss<T> read_loss(const Kernels<T>& kernels, const py::object
 template <class T> Samples<T> read_samples(const Model<T>& model, const Loss<T>& loss, const py::object& inputs,
                                            const py::object& targets, const py::object& weights) {
     Samples<T> samples;
-    samples.inputs = matrix_view<T>(inputs, "X");
+    if (py::isinstance<py::tuple>(inputs))
+        read_sparse(py::reinterpret_borrow<py::tuple>(inputs), samples);
+    else
+        samples.inputs = matrix_view<T>(inputs, "X");
     require(samples.inputs.rows >= 1, "X is empty");
     require(samples.inputs.columns == model.inputs(), "X has ", samples.inputs.columns, " features, the network takes ",
             model.inputs());

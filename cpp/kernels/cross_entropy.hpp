@@ -69,7 +69,7 @@ template <class T> void cross_entropy_of_labels(const LossRows<T>& l) {
             if (l.delta && l.columns > side) square.store_to(l.delta, l.delta_stride, first, row, count);
         });
         const Vec<T> others = ((sums[0] + sums[2]) + (sums[1] + sums[3])) + (ties - 1);
-        const Vec<T> value = log1p(others) + (largest - z_label);
+        const Vec<T> value = within(log1p(others) + (largest - z_label), l.least, l.most);
         for (Index i = 0; i < count; ++i) l.row_value[row + i] = value[i];
         if (!l.delta) continue;
         const Vec<T> share = scale / (1 + others);
@@ -101,7 +101,7 @@ template <class T> void cross_entropy_of_probabilities(const LossRows<T>& l) {
             distance.add(target == 0 ? Vec<T>{} : target * (shift - load(l.output + at)), lane);
         });
         const Vec<T> total = weight.total();
-        l.row_value[row] = (log1p(others) * total + distance.total())[0];
+        l.row_value[row] = within(log1p(others) * total + distance.total(), l.least, l.most)[0];
         if (!l.delta) continue;
         const Vec<T> scale = splat<Vec<T>>(l.row_scale[row]), sum = 1 + others;
         for_registers<T>(l.columns, l.delta_stride, row, [&, rest_of_sum = others](Index at, Index lane, auto in_use) {

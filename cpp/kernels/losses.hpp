@@ -67,6 +67,17 @@ struct Poisson : Plain {
     }
 };
 
+// Half the Poisson deviance: the same with the constant that makes it 0 where the rate is y.
+struct PoissonDeviance : Plain {
+    static constexpr const char* name = "poisson_deviance";
+    static constexpr const char* link = "exp";
+    template <class V> static ValueAndGradient<V> at(V z, V y, V) {
+        const V rate = exp(z);
+        const V information = y > 0 ? y * (log(y) - z) : V{};
+        return {information + (rate - y), rate - y};
+    }
+};
+
 // The pinball loss of the q-quantile, R. Koenker and G. Bassett, Econometrica 46 (1978) 33.
 struct Quantile : Plain {
     static constexpr const char* name = "quantile";
@@ -114,8 +125,8 @@ struct CrossEntropy : Plain {
     static constexpr const char* link = "softmax";
 };
 
-using Losses = List<MeanSquaredError, MeanAbsoluteError, Huber, LogCosh, Poisson, Quantile, BinaryCrossEntropy, Hinge,
-                    SquaredHinge, CrossEntropy>;
+using Losses = List<MeanSquaredError, MeanAbsoluteError, Huber, LogCosh, Poisson, PoissonDeviance, Quantile,
+                    BinaryCrossEntropy, Hinge, SquaredHinge, CrossEntropy>;
 
 // One column of a few rows as a register and back. In registers: numbers that were just stored one by one are slow to come
 // back as one register.
@@ -137,9 +148,10 @@ template <class T, class Loss, int rows>
 DELTARULE_INLINE void loss_of_rows(const LossRows<T>& l, Index first, Index count, Vec<T> parameter) {
     const auto result = Loss::at(collect<T, rows>(l.output + first * panel_width<T>, count),
                                  collect<T, rows>(l.target + first * panel_width<T>, count), parameter);
-    for (Index i = 0; i < count; ++i) l.row_value[first + i] = result.value[i];
+    const Vec<T> value = l.value_share * within(result.value, l.least, l.most);
+    for (Index i = 0; i < count; ++i) l.row_value[first + i] = value[i];
     if (!l.delta) return;
-    const Vec<T> scale = collect<T, rows, 1>(l.row_scale + first, count);
+    const Vec<T> scale = l.gradient_share * collect<T, rows, 1>(l.row_scale + first, count);
     spread<T, rows>(scale * result.gradient, l.delta + first * panel_width<T>, count);
 }
 
@@ -152,14 +164,13 @@ template <class T, class Loss> void loss_of_one_column(const LossRows<T>& l) {
         loss_of_rows<T, Loss, few>(l, first, l.last_row - first < few ? l.last_row - first : few, parameter);
 }
 
-// row_value = the mean of ℓ over the columns, delta = row_scale · dℓ/dz / columns
+// row_value = value_share · Σ ℓ over the columns, delta = row_scale · gradient_share · dℓ/dz
 template <class T, class Loss> void elementwise_loss(const LossRows<T>& l) {
     if (l.columns == 1) return loss_of_one_column<T, Loss>(l);
     constexpr Index width = panel_width<T>;
     const Vec<T> parameter = splat<Vec<T>>(Loss::parameter ? l.parameters[0] : T{});
-    const T share = T{1} / static_cast<T>(l.columns);
     for (Index row = l.first_row; row < l.last_row; ++row) {
-        const Vec<T> scale = splat<Vec<T>>(l.delta ? l.row_scale[row] * share : T{});
+        const Vec<T> scale = splat<Vec<T>>(l.delta ? l.row_scale[row] * l.gradient_share : T{});
         RowSum<T> sum;
         for (Index column = 0; column < l.columns; column += lanes<Vec<T>>) {
             const Index panel = column / width;
@@ -167,13 +178,13 @@ template <class T, class Loss> void elementwise_loss(const LossRows<T>& l) {
             const auto in_use = lanes_below<T>(l.columns - column);
             const auto result = Loss::at(load(l.output + (panel * l.output_stride + row) * width + lane),
                                          load(l.target + (panel * l.target_stride + row) * width + lane), parameter);
-            sum.add(in_use ? result.value : Vec<T>{}, lane);
+            sum.add(in_use ? within(result.value, l.least, l.most) : Vec<T>{}, lane);
             if (l.delta)
                 store(l.delta + (panel * l.delta_stride + row) * width + lane,
                       in_use ? scale * result.gradient : Vec<T>{});
         }
         // The padding registers of the last panel hold zeros already: nothing else is ever written there.
-        l.row_value[row] = sum.total()[0] * share;
+        l.row_value[row] = sum.total()[0] * l.value_share;
     }
 }
 

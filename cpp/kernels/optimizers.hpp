@@ -21,28 +21,31 @@ struct StartsAtZero {
     static bool uses(int, const double*) { return true; }
 };
 
-// I. Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013, as torch has it.
+// I. Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013, as torch has it:
+// the learning rate multiplies the buffer. With lr_in_velocity it multiplies the gradient on its way in, as in the paper.
 struct SGD : StartsAtZero {
     static constexpr bool has_optional_slots = true;
     static constexpr const char* name = "sgd";
-    enum Hyperparameter { lr, momentum, dampening, nesterov, weight_decay };
-    static constexpr const char* hyperparameters[] = {"lr", "momentum", "dampening", "nesterov", "weight_decay"};
+    enum Hyperparameter { lr, momentum, dampening, nesterov, weight_decay, lr_in_velocity };
+    static constexpr const char* hyperparameters[] = {"lr",       "momentum",     "dampening",
+                                                      "nesterov", "weight_decay", "lr_in_velocity"};
     enum Slot { buffer };
     static constexpr const char* slots[] = {"momentum_buffer"};
     static bool uses(int, const double* h) { return h[momentum] != 0; }
     enum Carry { steps };
-    enum Constant { rate, keep, take, look_ahead, decay };
+    enum Constant { rate_in, rate, keep, take, look_ahead, decay };
 
     static void prepare(const double* h, double* carry, double* c) {
         const bool first = carry[steps]++ == 0;
-        c[rate] = h[lr];
+        c[rate_in] = h[lr_in_velocity] != 0 ? h[lr] : 1;
+        c[rate] = h[lr_in_velocity] != 0 ? 1 : h[lr];
         c[keep] = h[momentum];
         c[take] = first ? 1 : 1 - h[dampening]; // the buffer begins as the first gradient
         c[look_ahead] = h[nesterov];
         c[decay] = h[weight_decay];
     }
     template <class V> static void update(V& w, V g, V* s, const V* c, bool has_buffer, bool, bool) {
-        g = fma(c[decay], w, g);
+        g = c[rate_in] * fma(c[decay], w, g);
         if (has_buffer) {
             s[buffer] = fma(c[keep], s[buffer], c[take] * g);
             const V ahead = fma(c[keep], s[buffer], g);
@@ -137,12 +140,14 @@ struct Adadelta : StartsAtZero {
 };
 
 // D. P. Kingma and J. Ba, arXiv:1412.6980, algorithm 1; amsgrad: S. J. Reddi et al., ICLR 2018.
-// As torch has it, epsilon is added after the bias correction of the second moment.
+// As torch has it, epsilon is added after the bias correction of the second moment; with eps_hat before it, the ε̂ of the
+// paper's section 2.
 struct Adam : StartsAtZero {
     static constexpr bool has_optional_slots = true;
     static constexpr const char* name = "adam";
-    enum Hyperparameter { lr, beta1, beta2, eps, weight_decay, amsgrad };
-    static constexpr const char* hyperparameters[] = {"lr", "beta1", "beta2", "eps", "weight_decay", "amsgrad"};
+    enum Hyperparameter { lr, beta1, beta2, eps, weight_decay, amsgrad, eps_hat };
+    static constexpr const char* hyperparameters[] = {"lr",           "beta1",   "beta2",  "eps",
+                                                      "weight_decay", "amsgrad", "eps_hat"};
     enum Slot { first, second, largest };
     static constexpr const char* slots[] = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"};
     static bool uses(int slot, const double* h) { return slot != largest || h[amsgrad] != 0; }
@@ -157,8 +162,8 @@ struct Adam : StartsAtZero {
         c[take1] = 1 - h[beta1];
         c[keep2] = h[beta2];
         c[take2] = 1 - h[beta2];
-        c[epsilon] = h[eps];
         c[correct2] = 1 / __builtin_sqrt(1 - carry[power2]);
+        c[epsilon] = h[eps_hat] != 0 ? h[eps] * c[correct2] : h[eps];
         c[decay] = h[weight_decay];
         c[shrink] = 1;
     }

@@ -77,6 +77,9 @@ template <class V> inline V sqrt(V a) {
 // A NaN in the second argument comes through, one in the first does not: min(bound, x) keeps x's NaN.
 template <class V> inline V max(V a, V b) { return a > b ? a : b; }
 template <class V> inline V min(V a, V b) { return a < b ? a : b; }
+template <class V> inline V within(V a, Scalar<V> least, Scalar<V> most) { // NaN stays NaN
+    return min(splat<V>(most), max(splat<V>(least), a));
+}
 
 template <class V> inline Bits<V> bits_of(V a) { return reinterpret_cast<Bits<V>>(a); }
 template <class V> inline V from_bits(Bits<V> a) { return reinterpret_cast<V>(a); }

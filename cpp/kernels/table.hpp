@@ -75,10 +75,13 @@ template <class T> struct LossRows {
     Index target_stride;
     const std::int32_t* labels; // class indices, or null
     const T* row_scale;         // one for each row
-    T* row_value;               // the loss of each row: a mean over its columns for an elementwise loss
+    T* row_value;               // the loss of each row
     Index columns;
     Index first_row, last_row;
     const T* parameters;
+    // Of an elementwise loss: row_value = value_share · Σ ℓ over the columns, and likewise the gradient.
+    T value_share, gradient_share;
+    T least, most; // the value of an element (cross_entropy: of a row) is reported within these bounds
 };
 
 template <class T> struct LossKernel {

@@ -90,12 +90,13 @@ template <class T> double Evaluation<T>::value() const {
         weight += block_weight_[block];
     }
     double value = weight > 0 ? sum / weight : 0;
+    const double factor = penalty_factor(loss_, weight);
     for (const Tensor& tensor : model_.tensors()) {
         const LayerSpec& layer = model_.spec().layers[static_cast<std::size_t>(tensor.layer)];
         if (!tensor.shape.penalized || (layer.l1 <= 0 && layer.l2 <= 0)) continue;
         double absolute = 0, squared = 0;
         model_.kernels().penalty_sums(parameters_ + tensor.offset, tensor.size, &absolute, &squared);
-        value += layer.l1 * absolute + 0.5 * layer.l2 * squared;
+        value += factor * (layer.l1 * absolute + 0.5 * layer.l2 * squared);
     }
     return value;
 }

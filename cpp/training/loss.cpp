@@ -1,11 +1,28 @@
 #include "training/loss.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <string_view>
 
 #include "base/require.hpp"
 
 namespace deltarule {
+
+namespace {
+
+template <class T>
+void gather_sparse(const Samples<T>& samples, const Batch& batch, PanelView<T> to, Index first, Index last) {
+    for (Index panel = 0; panel < to.panels(); ++panel)
+        std::fill_n(to.panel(panel) + first * panel_width<T>, (last - first) * panel_width<T>, T{});
+    const SparseRows<T>& from = samples.sparse;
+    for (Index row = first; row < last; ++row) {
+        const Index sample = batch.sample(row);
+        for (std::int64_t i = from.starts[sample]; i < from.starts[sample + 1]; ++i)
+            to.at(row, from.columns[i]) = from.values[i];
+    }
+}
+
+} // namespace
 
 template <class T> const LossKernel<T>& find_loss(const Kernels<T>& kernels, const std::string& name) {
     for (int i = 0; i < kernels.loss_count; ++i)
@@ -42,7 +59,10 @@ template <class T> void BatchLoss<T>::gather(const Samples<T>& samples, const Ba
         kernels.gather(batch.order ? matrix.data : matrix.row(batch.first + first), matrix.columns,
                        batch.order ? batch.order + first : nullptr, last - first, panels.data, panels.rows, first);
     };
-    rows_of(samples.inputs, plan_.input());
+    if (samples.sparse.starts)
+        gather_sparse(samples, batch, plan_.input(), first, last);
+    else
+        rows_of(samples.inputs, plan_.input());
     if (!loss_.kernel) return;
     if (samples.labels)
         for (Index row = first; row < last; ++row) labels_[row] = samples.labels[batch.sample(row)];
@@ -62,6 +82,9 @@ template <class T> void BatchLoss<T>::gather(const Samples<T>& samples, const Ba
 
 template <class T> void BatchLoss<T>::rows(const Samples<T>& samples, Index first, Index last) const {
     const PanelView<T> output = plan_.output(), delta = plan_.output_gradient();
+    const LossConvention& convention = loss_.convention;
+    const T mean = T{1} / static_cast<T>(output.columns);
+    const auto share = [mean](double asked) { return asked > 0 ? static_cast<T>(asked) : mean; };
     loss_.kernel->rows({.output = output.data,
                         .output_stride = output.rows,
                         .delta = wants_gradient_ ? delta.data : nullptr,
@@ -74,7 +97,11 @@ template <class T> void BatchLoss<T>::rows(const Samples<T>& samples, Index firs
                         .columns = output.columns,
                         .first_row = first,
                         .last_row = last,
-                        .parameters = &loss_.parameter});
+                        .parameters = &loss_.parameter,
+                        .value_share = share(convention.value_share),
+                        .gradient_share = share(convention.gradient_share),
+                        .least = static_cast<T>(convention.least),
+                        .most = static_cast<T>(convention.most)});
 }
 
 template <class T> double BatchLoss<T>::custom(const Batch& batch) const {

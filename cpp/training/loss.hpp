@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -11,10 +12,23 @@
 
 namespace deltarule {
 
+// Where the conventions of other libraries differ from ours.
+struct LossConvention {
+    double value_share = 0;    // of each output in the value of a sample's loss; 0: an equal share, for their mean
+    double gradient_share = 0; // and in its gradient
+    double least =
+        -std::numeric_limits<double>::infinity(); // what an output (cross_entropy: a sample) adds to the value
+    double most =
+        std::numeric_limits<double>::infinity(); // is reported within these bounds; the gradient is not bounded
+    bool penalty_in_sum = false;                 // penalties are added to the sum over a batch, not to its mean
+    bool epoch_by_samples = false; // the loss of an epoch weighs batches by their samples, not by the weights of these
+};
+
 // What the user asked for: a row of the kernel table with its parameter, or a function of their own.
 template <class T> struct Loss {
     const LossKernel<T>* kernel = nullptr;
     T parameter = 0;
+    LossConvention convention;
     // (network output, samples in the batch) -> value; fills gradient. Both row-major (count, outputs).
     std::function<double(MatrixView<const T> output, const Batch& batch, MatrixView<T> gradient)> custom;
 };
@@ -25,6 +39,11 @@ template <class T> const LossKernel<T>& find_loss(const Kernels<T>& kernels, con
 // last layer that was written with the loss's own link (softmax before cross_entropy), else "" for what was written.
 //   L(softmax(z)) of the written network is the stable L(z) from logits, and dL/dz = p - t either way.
 template <class T> std::string output_activation(const Model<T>& model, const Loss<T>& loss);
+
+// What the penalties are multiplied by in a batch of this weight
+template <class T> double penalty_factor(const Loss<T>& loss, double total_weight) {
+    return !loss.convention.penalty_in_sum ? 1 : total_weight > 0 ? 1 / total_weight : 0;
+}
 
 // Memory for the loss of one batch. Rows are shared out among threads; begin() is for one of them, before all others.
 template <class T> class BatchLoss {

@@ -8,8 +8,16 @@
 
 namespace deltarule {
 
+// Compressed sparse rows: row i has its values from starts[i] up to starts[i + 1], each in the column named beside it.
+template <class T> struct SparseRows {
+    const std::int64_t* starts = nullptr;
+    const std::int32_t* columns = nullptr;
+    const T* values = nullptr;
+};
+
 template <class T> struct Samples {
-    MatrixView<const T> inputs;
+    MatrixView<const T> inputs; // no data but its sizes, where they are sparse
+    SparseRows<T> sparse;
     MatrixView<const T> targets;          // or no data, where there are labels
     const std::int32_t* labels = nullptr; // one class index for each sample
     const T* weights = nullptr;           // one for each sample; null: all 1

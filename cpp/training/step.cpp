@@ -53,14 +53,14 @@ Outcome Step<T>::run(int thread, int threads, Barrier& barrier, const Samples<T>
     if (stop_early_) return give_up(Outcome::interrupted);
     double value =
         loss_.kernel ? batch_loss_.value(batch.count, samples.weights != nullptr, total_weight) : custom_value_;
-    if (!std::isfinite(value)) {
+    if (!std::isfinite(value) && stops_at_divergence_) {
         if (thread == 0) value_ = value;
         return give_up(Outcome::diverged);
     }
     if (threads == 1 && all_at_once_)
         update_all_at_once(batch.count);
     else
-        gradients(tiles, batch.count, thread);
+        gradients(tiles, batch.count, thread, penalty_factor(loss_, total_weight));
     if (!fused_) {
         if (thread == 0) stop_late_ = monitor_.should_stop();
         barrier.wait();
@@ -131,7 +131,7 @@ template <class T> void Step<T>::update_all_at_once(Index batch) {
     monitor_.poll(work_per_sample_ * static_cast<double>(batch));
 }
 
-template <class T> void Step<T>::gradients(const Tiles& tiles, Index batch, int thread) {
+template <class T> void Step<T>::gradients(const Tiles& tiles, Index batch, int thread, double penalty_factor) {
     const Kernels<T>& kernels = plan_.model().kernels();
     T* const packed = fused_ ? packed_.data() + packed_size_ * thread : nullptr;
     for_tiles(tiles, [&](Index t) {
@@ -148,9 +148,10 @@ template <class T> void Step<T>::gradients(const Tiles& tiles, Index batch, int 
                 if (!stretch.penalized) continue;
                 double absolute = 0, squared = 0;
                 kernels.penalty_sums(plan_.parameters() + stretch.offset, stretch.size, &absolute, &squared);
-                penalty += layer.l1 * absolute + 0.5 * layer.l2 * squared;
+                penalty += penalty_factor * (layer.l1 * absolute + 0.5 * layer.l2 * squared);
                 kernels.add_penalty(plan_.parameters() + stretch.offset, gradient_of(stretch), stretch.size,
-                                    static_cast<T>(layer.l1), static_cast<T>(layer.l2));
+                                    static_cast<T>(penalty_factor * layer.l1),
+                                    static_cast<T>(penalty_factor * layer.l2));
             }
             tile_penalty_[static_cast<std::size_t>(t)] = penalty;
         }

@@ -49,6 +49,8 @@ template <class T> class Step {
 
     // To be called by all threads alike. What follows is for thread 0, after it returned.
     Outcome run(int thread, int threads, Barrier& barrier, const Samples<T>& samples, const Batch& batch);
+    // Goes on with whatever numbers come, as some libraries do.
+    void ignore_divergence() { stops_at_divergence_ = false; }
     double loss() const { return value_; } // with penalties, before the update
     double total_weight() const { return total_weight_; }
     // What the user's loss raised, handed over: it holds on to whatever was on the way to it.
@@ -58,7 +60,7 @@ template <class T> class Step {
     using Tiles = std::array<Range, 2>;
     void forward_and_backward(int thread, int threads, Barrier& barrier, const Samples<T>& samples, const Batch& batch,
                               double total_weight);
-    void gradients(const Tiles& tiles, Index batch, int thread);
+    void gradients(const Tiles& tiles, Index batch, int thread, double penalty_factor);
     void update_all_at_once(Index batch); // a small network's
     void clip_and_update(const Tiles& tiles);
     Tiles tiles_of(int thread, int threads) const;
@@ -82,7 +84,7 @@ template <class T> class Step {
     const Index packed_size_;  // of the gradient of one tile
     const Buffer<T> packed_;   // one for each thread
     std::vector<Tiles> tiles_; // of each thread, where all of them take part
-    bool has_penalty_ = false, all_at_once_ = false;
+    bool has_penalty_ = false, all_at_once_ = false, stops_at_divergence_ = true;
     std::vector<double> tile_penalty_, tile_squares_; // one for each tile, summed in their order
 
     // Written by thread 0 before a barrier, read by all after it.

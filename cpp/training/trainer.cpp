@@ -23,8 +23,11 @@ template <class T> class Loop {
           step_(plan_, batch_loss_, loss, &optimizer, options.clipping, monitor_, options.threads),
           crew_(options.threads, !options.threads_were_asked_for,
                 3 * model.operations_per_sample() * static_cast<double>(batch_size_)),
-          order_(options.shuffle ? samples.size() : 0), last_finite_(model.size()) {
+          own_order_(options.shuffle && !options.generator ? samples.size() : 0),
+          order_(options.generator ? options.order : own_order_.view()),
+          last_finite_(options.stops_at_divergence ? model.size() : 0), by_samples_(loss.convention.epoch_by_samples) {
         plan_.bind(parameters);
+        if (!options.stops_at_divergence) step_.ignore_divergence();
         if (options.validation)
             validation_.emplace(model, parameters, options.validation_loss ? *options.validation_loss : loss,
                                 *options.validation, options.threads);
@@ -52,7 +55,7 @@ template <class T> class Loop {
     void lead(Barrier& barrier) {
         const auto start = std::chrono::steady_clock::now();
         for (Index epoch = 0; epoch < options_.epochs && !done_; ++epoch) {
-            begin_epoch();
+            begin_epoch(epoch);
             const Outcome outcome = epoch_of_steps(barrier);
             if (outcome == Outcome::updated && validation_) {
                 turns_.call({Turn::validation, 0, 0});
@@ -95,13 +98,16 @@ template <class T> class Loop {
         return Outcome::updated;
     }
 
-    void begin_epoch() {
-        if (options_.shuffle)
-            shuffle(order_.view(),
+    void begin_epoch(Index epoch) {
+        if (options_.learning_rates.size > 0) optimizer_.set_learning_rate(options_.learning_rates[epoch]);
+        if (options_.shuffle && options_.generator)
+            shuffle(order_, *options_.generator);
+        else if (options_.shuffle)
+            shuffle(order_,
                     Random(options_.seed, Stream::shuffle, static_cast<std::uint64_t>(*options_.epochs_trained),
                            model_.philox_blocks()),
                     [this] { monitor_.poll(1e6); });
-        std::memcpy(last_finite_.data(), parameters_, static_cast<std::size_t>(model_.size()) * sizeof(T));
+        std::memcpy(last_finite_.data(), parameters_, static_cast<std::size_t>(last_finite_.size()) * sizeof(T));
         loss_sum_ = weight_sum_ = 0;
         step_in_epoch_ = 0;
     }
@@ -109,13 +115,14 @@ template <class T> class Loop {
     Outcome steps(int thread, int active, Barrier& barrier, Index step, Index end) {
         for (; step < end; ++step) {
             const Index first = step * batch_size_;
-            const Batch batch{options_.shuffle ? order_.data() + first : nullptr, first,
+            const Batch batch{options_.shuffle ? order_.data + first : nullptr, first,
                               std::min(batch_size_, samples_.size() - first)};
             const Outcome outcome = step_.run(thread, active, barrier, samples_, batch);
             if (outcome != Outcome::updated) return outcome;
             if (thread != 0) continue;
-            loss_sum_ += step_.loss() * step_.total_weight();
-            weight_sum_ += step_.total_weight();
+            const double weight = by_samples_ ? static_cast<double>(batch.count) : step_.total_weight();
+            loss_sum_ += step_.loss() * weight;
+            weight_sum_ += weight;
             ++step_in_epoch_;
         }
         return Outcome::updated;
@@ -125,21 +132,36 @@ template <class T> class Loop {
         try {
             if (outcome == Outcome::failed) std::rethrow_exception(step_.take_failure());
             if (outcome == Outcome::interrupted || monitor_.should_stop()) return finish(FitEnd::interrupted);
-            const bool finite = model_.kernels().all_finite(parameters_, model_.size());
+            const bool finite =
+                !options_.stops_at_divergence || model_.kernels().all_finite(parameters_, model_.size());
             if (outcome == Outcome::diverged || !finite) return diverged(epoch, outcome == Outcome::diverged);
-            EpochLog log{weight_sum_ > 0 ? loss_sum_ / weight_sum_ : 0, 0, optimizer_.learning_rate(), seconds,
-                         validation_.has_value()};
+            EpochLog log{weight_sum_ > 0 ? loss_sum_ / weight_sum_ : 0,
+                         0,
+                         optimizer_.learning_rate(),
+                         seconds,
+                         validation_.has_value(),
+                         std::numeric_limits<double>::quiet_NaN()};
             if (validation_) {
                 if (validation_->failure()) std::rethrow_exception(validation_->failure());
                 log.validation_loss = validation_->value();
             }
+            if (options_.score) log.score = options_.score();
             result_.history.push_back(log);
             ++*options_.epochs_trained;
-            if (options_.after_epoch && options_.after_epoch(epoch, log)) finish(FitEnd::stopped);
+            const bool converged = options_.plateau && stands_still(options_.score ? -log.score : log.loss);
+            if (options_.after_epoch && options_.after_epoch(epoch, log)) return finish(FitEnd::stopped);
+            if (converged) return finish(FitEnd::converged);
+            if (seconds > options_.seconds && epoch + 1 < options_.epochs) finish(FitEnd::out_of_time);
         } catch (...) {
             failure_ = std::current_exception();
             done_ = true;
         }
+    }
+
+    bool stands_still(double value) {
+        const bool ends = options_.plateau->ends(value);
+        if (options_.plateau->divisor > 0) optimizer_.set_learning_rate(*options_.plateau->rate);
+        return ends;
     }
 
     void diverged(Index epoch, bool in_loss) {
@@ -170,8 +192,10 @@ template <class T> class Loop {
     Crew crew_;
     Barrier alone_{1};
     Calls<Turn> turns_;
-    const Buffer<std::int64_t> order_;
+    const Buffer<std::int64_t> own_order_;
+    const VectorView<std::int64_t> order_;
     const Buffer<T> last_finite_;
+    const bool by_samples_;
 
     bool done_ = false;
     double loss_sum_ = 0, weight_sum_ = 0;

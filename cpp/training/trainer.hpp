@@ -3,10 +3,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <vector>
 
 #include "training/evaluate.hpp"
+#include "training/order.hpp"
+#include "training/plateau.hpp"
 #include "training/step.hpp"
 
 namespace deltarule {
@@ -14,6 +17,7 @@ namespace deltarule {
 struct EpochLog {
     double loss, validation_loss, learning_rate, seconds;
     bool has_validation;
+    double score; // of the caller's own, where there is one
 };
 
 template <class T> struct FitOptions {
@@ -23,6 +27,12 @@ template <class T> struct FitOptions {
     Index batch_size = 32;
     bool shuffle = true;
     std::uint64_t seed = 0;
+    std::optional<BitGenerator> generator;   // draws the shuffles in place of the seed
+    VectorView<std::int64_t> order;          // with it: the order so far, which each epoch shuffles further
+    VectorView<const double> learning_rates; // one for each epoch; empty: the optimizer's own
+    std::optional<Plateau> plateau;
+    double seconds = std::numeric_limits<double>::infinity(); // after which no new epoch is begun
+    bool stops_at_divergence = true;
     Clipping clipping;
     int threads = 1;
     bool threads_were_asked_for = true; // else fewer may take part, where that is faster
@@ -30,11 +40,12 @@ template <class T> struct FitOptions {
     const Loss<T>* validation_loss =
         nullptr; // null: the loss of the training; a function of the user's looks at other targets
     std::function<bool()> interrupted; // asked every now and then; true: stop
+    std::function<double()> score;     // the higher the better: what the plateau looks at in place of the loss
     std::function<bool(Index, const EpochLog&)>
         after_epoch; // true: stop; may be empty; what it throws ends the fit and comes through
 };
 
-enum class FitEnd { finished, stopped, interrupted, diverged };
+enum class FitEnd { finished, stopped, converged, out_of_time, interrupted, diverged };
 
 struct FitResult {
     FitEnd end = FitEnd::finished;

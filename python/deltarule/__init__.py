@@ -20,6 +20,7 @@ from .losses import (
     MeanAbsoluteError,
     MeanSquaredError,
     Poisson,
+    PoissonDeviance,
     Quantile,
     SquaredHinge,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "NAdam",
     "Network",
     "Poisson",
+    "PoissonDeviance",
     "Quantile",
     "RMSprop",
     "Rprop",

@@ -10,23 +10,32 @@ _F32: TypeAlias = npt.NDArray[np.float32]
 _F64: TypeAlias = npt.NDArray[np.float64]
 _Labels: TypeAlias = npt.NDArray[np.int32]
 
-# (name, parameter), or a function of (output, sample numbers) -> (value, gradient of the output)
-_Loss32: TypeAlias = tuple[str, float] | Callable[[_F32, npt.NDArray[np.int64]], tuple[float, _F32]]
-_Loss64: TypeAlias = tuple[str, float] | Callable[[_F64, npt.NDArray[np.int64]], tuple[float, _F64]]
+# (name, parameter), and perhaps a convention (LossConvention in cpp/training/loss.hpp)
+_NamedLoss: TypeAlias = tuple[str, float] | tuple[str, float, dict[str, float]]
+# or a function of (output, sample numbers) -> (value, gradient of the output)
+_Loss32: TypeAlias = _NamedLoss | Callable[[_F32, npt.NDArray[np.int64]], tuple[float, _F32]]
+_Loss64: TypeAlias = _NamedLoss | Callable[[_F64, npt.NDArray[np.int64]], tuple[float, _F64]]
 # (name, hyperparameters in the order of the vocabulary)
 _Optimizer: TypeAlias = tuple[str, list[float]]
 # (epoch, loss, validation loss, learning rate, seconds) -> stop?
 _AfterEpoch: TypeAlias = Callable[[int, float, float | None, float, float], bool]
 # (name, shape, number of the layer)
 _Tensor: TypeAlias = tuple[str, tuple[int, ...], int]
-# (how it ended, (epoch, step, layer, loss) of the end, loss, val_loss, lr and seconds of each epoch)
+# (indptr, indices, data, number of columns) of compressed sparse rows
+_Sparse32: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], _F32, int]
+_Sparse64: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], _F64, int]
+# (tolerance, patience, divisor, least rate, [best, count, learning rate])
+_Plateau: TypeAlias = tuple[float, float, float, float, _F64]
+# (how it ended, (epoch, step, layer, loss) of the end, loss, val_loss, lr, seconds and score of each epoch, Ctrl-C)
 _FitResult: TypeAlias = tuple[
-    Literal["finished", "stopped", "interrupted", "diverged"],
+    Literal["finished", "stopped", "converged", "out_of_time", "interrupted", "diverged"],
     tuple[int, int, int, float],
     list[float],
     list[float],
     list[float],
     list[float],
+    list[float],
+    BaseException | None,
 ]
 _Outcome: TypeAlias = tuple[Literal["updated", "diverged"], float, int]
 
@@ -83,7 +92,7 @@ class NetworkFloat32:
         self,
         parameters: _F32,
         loss: _Loss32,
-        inputs: _F32,
+        inputs: _F32 | _Sparse32,
         targets: _F32 | _Labels | None,
         sample_weight: _F32 | None,
         n_threads: int,
@@ -93,7 +102,7 @@ class NetworkFloat32:
         self,
         parameters: _F32,
         loss: _Loss32,
-        inputs: _F32,
+        inputs: _F32 | _Sparse32,
         targets: _F32 | _Labels | None,
         sample_weight: _F32 | None,
         gradients: _F32,
@@ -110,7 +119,7 @@ class NetworkFloat32:
         optimizer: _Optimizer,
         state: _F32,
         carry: _F64,
-        inputs: _F32,
+        inputs: _F32 | _Sparse32,
         targets: _F32 | _Labels | None,
         sample_weight: _F32 | None,
         epochs: int,
@@ -123,6 +132,12 @@ class NetworkFloat32:
         validation: tuple[_F32, _F32 | _Labels | None, _F32 | None, _Loss32] | None,
         n_threads: int,
         available_threads: int,
+        order: tuple[object, npt.NDArray[np.int64]] | None,
+        learning_rates: _F64 | None,
+        plateau: _Plateau | None,
+        seconds: float,
+        stops_at_divergence: bool,
+        score: Callable[[], float] | None,
         on_begin: Callable[[], None],
         after_epoch: _AfterEpoch | None,
     ) -> _FitResult: ...
@@ -177,7 +192,7 @@ class NetworkFloat64:
         self,
         parameters: _F64,
         loss: _Loss64,
-        inputs: _F64,
+        inputs: _F64 | _Sparse64,
         targets: _F64 | _Labels | None,
         sample_weight: _F64 | None,
         n_threads: int,
@@ -187,7 +202,7 @@ class NetworkFloat64:
         self,
         parameters: _F64,
         loss: _Loss64,
-        inputs: _F64,
+        inputs: _F64 | _Sparse64,
         targets: _F64 | _Labels | None,
         sample_weight: _F64 | None,
         gradients: _F64,
@@ -204,7 +219,7 @@ class NetworkFloat64:
         optimizer: _Optimizer,
         state: _F64,
         carry: _F64,
-        inputs: _F64,
+        inputs: _F64 | _Sparse64,
         targets: _F64 | _Labels | None,
         sample_weight: _F64 | None,
         epochs: int,
@@ -217,6 +232,12 @@ class NetworkFloat64:
         validation: tuple[_F64, _F64 | _Labels | None, _F64 | None, _Loss64] | None,
         n_threads: int,
         available_threads: int,
+        order: tuple[object, npt.NDArray[np.int64]] | None,
+        learning_rates: _F64 | None,
+        plateau: _Plateau | None,
+        seconds: float,
+        stops_at_divergence: bool,
+        score: Callable[[], float] | None,
         on_begin: Callable[[], None],
         after_epoch: _AfterEpoch | None,
     ) -> _FitResult: ...

@@ -25,6 +25,7 @@ __all__ = [
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Poisson",
+    "PoissonDeviance",
     "Quantile",
     "SquaredHinge",
     "find_loss",
@@ -115,6 +116,13 @@ class Poisson(Loss):
     targets = "counts"
 
 
+class PoissonDeviance(Loss):
+    """y log(y / exp(z)) + exp(z) - y, half the deviance of a count y >= 0 from the rate exp(z): 0 for a perfect fit."""
+
+    name = "poisson_deviance"
+    targets = "counts"
+
+
 @dataclass(frozen=True)
 class Quantile(Loss):
     """max(q (y - z), (q - 1)(y - z)): the output becomes the q-quantile of y.
@@ -178,6 +186,7 @@ LOSSES: dict[str, type[Loss]] = {
         Huber,
         LogCosh,
         Poisson,
+        PoissonDeviance,
         Quantile,
         CrossEntropy,
         BinaryCrossEntropy,

@@ -1,16 +1,19 @@
 r"""Optimizers as a user writes them: frozen values with torch's names, defaults and formulas.
 
-To add one: its dataclass here, its struct in cpp/kernels/optimizers.hpp, its twin in reference/optimizers.py.
+To add one: its dataclass here (or in adam.py), its struct in cpp/kernels/optimizers.hpp, its twin in
+reference/optimizers.py.
 In all formulas g is the gradient of the mean loss, θ a parameter; weight_decay adds weight_decay·θ to g for every
 parameter, biases included, as in torch (AdamW apart). For a penalty on weights alone see ``l2`` of the layers.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar
 
-from .names import find, require_number
+from .adam import Adam, AdamW, NAdam
+from .names import find
+from .optimizer import LEAST_EPS, Optimizer
 
 __all__ = [
     "OPTIMIZERS",
@@ -25,74 +28,6 @@ __all__ = [
     "Rprop",
     "find_optimizer",
 ]
-
-# Below the smallest normal float32 it would vanish, and 0/0 follow where a gradient is exactly zero.
-_LEAST_EPS = 1e-37
-
-
-@dataclass(frozen=True)
-class Optimizer:
-    """An optimizer of the core; the learning rate comes first.
-
-    Attributes
-    ----------
-    name : str
-        As in ``fit(optimizer=name)``.
-    """
-
-    name: ClassVar[str]
-
-    lr: float = 1e-2
-
-    def __post_init__(self) -> None:
-        self._check("lr", least=0.0)
-
-    def _check(
-        self, *arguments: str, least: float = -float("inf"), above: float = -float("inf"), below: float = float("inf")
-    ) -> None:
-        for argument in arguments:
-            value = require_number(argument, getattr(self, argument), least=least, above=above, below=below)
-            object.__setattr__(self, argument, value)
-
-    def _check_flag(self, argument: str) -> None:
-        if not isinstance(getattr(self, argument), bool):
-            raise TypeError(f"{argument}={getattr(self, argument)!r}: expected True or False")
-
-    def _check_pair(self, argument: str) -> tuple[float, float]:
-        value = getattr(self, argument)
-        if not isinstance(value, (tuple, list)) or len(value) != 2:
-            raise TypeError(f"{argument}={value!r}: expected a pair of numbers")
-        pair = (require_number(f"{argument}[0]", value[0]), require_number(f"{argument}[1]", value[1]))
-        object.__setattr__(self, argument, pair)
-        return pair
-
-    def _check_betas(self) -> None:
-        for position, beta in enumerate(self._check_pair("betas")):
-            require_number(f"betas[{position}]", beta, least=0.0, below=1.0)
-
-    def hyperparameters(self) -> dict[str, float]:
-        """Every hyperparameter as a number, by the name that the core knows it by.
-
-        Examples
-        --------
-        >>> SGD(lr=0.1, momentum=0.9).hyperparameters()
-        {'lr': 0.1, 'momentum': 0.9, 'dampening': 0.0, 'nesterov': 0.0, 'weight_decay': 0.0}
-        """
-        numbers: dict[str, float] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, tuple):
-                numbers.update(zip(_PAIRS[field.name], value, strict=True))
-            else:
-                numbers[field.name] = float(value)
-        return numbers
-
-
-_PAIRS = {
-    "betas": ("beta1", "beta2"),
-    "etas": ("eta_minus", "eta_plus"),
-    "step_sizes": ("step_size_min", "step_size_max"),
-}
 
 
 @dataclass(frozen=True)
@@ -111,11 +46,14 @@ class SGD(Optimizer):
         Uses g + momentum·b in place of b; needs momentum above 0 and no dampening.
     weight_decay : float, default=0.0
         At least 0.
+    lr_in_velocity : bool, default=False
+        Keeps a velocity, b ← momentum·b + (1 - dampening) lr g and θ ← θ - b, as Keras and scikit-learn do. It makes
+        a difference only where lr changes: then what was learned before keeps the rate that it was learned with.
 
     References
     ----------
     I. Sutskever, J. Martens, G. Dahl and G. Hinton, "On the importance of initialization and momentum in deep
-    learning", ICML 2013; in torch's form, where lr multiplies the buffer.
+    learning", ICML 2013, which has lr in the velocity; by default torch's form, where lr multiplies the buffer.
     """
 
     name: ClassVar[str] = "sgd"
@@ -125,12 +63,14 @@ class SGD(Optimizer):
     dampening: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
+    lr_in_velocity: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check("momentum", "weight_decay", least=0.0)
         self._check("dampening")
         self._check_flag("nesterov")
+        self._check_flag("lr_in_velocity")
         if self.nesterov and (self.momentum == 0 or self.dampening != 0):
             raise ValueError(
                 f"nesterov=True with momentum={self.momentum} and dampening={self.dampening}: it needs momentum above "
@@ -172,7 +112,7 @@ class RMSprop(Optimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check("alpha", least=0.0, below=1.0)
-        self._check("eps", least=_LEAST_EPS)
+        self._check("eps", least=LEAST_EPS)
         self._check("weight_decay", "momentum", least=0.0)
         self._check_flag("centered")
 
@@ -206,7 +146,7 @@ class Adagrad(Optimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check("lr_decay", "weight_decay", "initial_accumulator_value", least=0.0)
-        self._check("eps", least=_LEAST_EPS)
+        self._check("eps", least=LEAST_EPS)
 
 
 @dataclass(frozen=True)
@@ -236,105 +176,8 @@ class Adadelta(Optimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check("rho", least=0.0, below=1.0)
-        self._check("eps", least=_LEAST_EPS)
+        self._check("eps", least=LEAST_EPS)
         self._check("weight_decay", least=0.0)
-
-
-@dataclass(frozen=True)
-class Adam(Optimizer):
-    r"""m ← β₁m + (1 - β₁) g, v ← β₂v + (1 - β₂) g², both divided by their bias 1 - βᵗ; θ ← θ - lr m̂ / (√v̂ + eps).
-
-    Parameters
-    ----------
-    lr : float, default=1e-3
-    betas : tuple of two floats, default=(0.9, 0.999)
-        How much of m and v is kept each step, each in [0, 1).
-    eps : float, default=1e-8
-        Above 0.
-    weight_decay : float, default=0.0
-    amsgrad : bool, default=False
-        Divides by the largest v so far.
-
-    Notes
-    -----
-    eps is added after the bias correction of v, as in torch and in the paper's algorithm 1; scikit-learn and Keras add
-    it before.
-
-    References
-    ----------
-    D. P. Kingma and J. Ba, arXiv:1412.6980; amsgrad: S. J. Reddi, S. Kale and S. Kumar, ICLR 2018.
-    """
-
-    name: ClassVar[str] = "adam"
-
-    lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    amsgrad: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_betas()
-        self._check("eps", least=_LEAST_EPS)
-        self._check("weight_decay", least=0.0)
-        self._check_flag("amsgrad")
-
-
-@dataclass(frozen=True)
-class AdamW(Adam):
-    """Adam whose decay acts on the parameter, θ ← (1 - lr weight_decay) θ before the step, not through g.
-
-    Parameters
-    ----------
-    lr, betas, eps, amsgrad
-        As in `Adam`.
-    weight_decay : float, default=1e-2
-
-    References
-    ----------
-    I. Loshchilov and F. Hutter, arXiv:1711.05101.
-    """
-
-    name: ClassVar[str] = "adamw"
-
-    weight_decay: float = 1e-2
-
-
-@dataclass(frozen=True)
-class NAdam(Optimizer):
-    """Adam with Nesterov's momentum and the schedule μₜ = β₁ (1 - ½ · 0.96^(t·momentum_decay)).
-
-    Parameters
-    ----------
-    lr : float, default=2e-3
-    betas : tuple of two floats, default=(0.9, 0.999)
-    eps : float, default=1e-8
-    weight_decay : float, default=0.0
-    momentum_decay : float, default=4e-3
-    decoupled_weight_decay : bool, default=False
-        Lets weight_decay act as in `AdamW`.
-
-    References
-    ----------
-    T. Dozat, "Incorporating Nesterov momentum into Adam", ICLR workshop 2016.
-    """
-
-    name: ClassVar[str] = "nadam"
-
-    lr: float = 2e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    momentum_decay: float = 4e-3
-    decoupled_weight_decay: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_betas()
-        self._check("eps", least=_LEAST_EPS)
-        self._check("weight_decay", "momentum_decay", least=0.0)
-        self._check_flag("decoupled_weight_decay")
 
 
 @dataclass(frozen=True)

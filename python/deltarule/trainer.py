@@ -12,7 +12,7 @@ from .errors import DivergenceError
 from .losses import Loss, find_loss
 from .names import require_number
 from .network import Network
-from .network.fitting import check_output, optimizer_for_core, prepare
+from .network.preparing import check_output, optimizer_for_core, prepare
 from .optimizers import find_optimizer
 
 if TYPE_CHECKING:

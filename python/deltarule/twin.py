@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from . import reference
 from .losses import CustomLoss, Loss
-from .network.fitting import prepare
+from .network.preparing import prepare
 
 if TYPE_CHECKING:
     from .network import Network

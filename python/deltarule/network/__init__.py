@@ -1,4 +1,4 @@
-"""The network: its structure (structure.py), training and answers (network.py, fitting.py), files (files.py)."""
+"""The network: its structure (structure.py), training and answers (network.py; loop.py crosses into the core)."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data import as_matrix
-from . import fitting
+from . import fitting, preparing
 from .structure import Array, Structure
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class Network(Structure):
         """
         threads = self._threads(n_threads)
         features = self._features(X)
-        prepared = fitting.prepare(self, features, y, loss, sample_weight)
+        prepared = preparing.prepare(self, features, y, loss, sample_weight)
         self._build_for(features)
         gradients = self._native.allocate()
         value = self._native.loss_and_gradients(
@@ -269,7 +269,7 @@ class Network(Structure):
         ValueError
             The network was neither trained with one of these losses nor ends in softmax or sigmoid.
         """
-        activation = fitting.probability_activation(self)
+        activation = preparing.probability_activation(self)
         threads = self._threads(n_threads)
         features = self._features(X)
         self._build_for(features)

@@ -24,6 +24,8 @@ def _adam(rule: Adam | AdamW, p: Array, g: Array, state: State) -> Array:
         v = state["max_exp_avg_sq"] = np.maximum(state["max_exp_avg_sq"], v)
     # Both averages start from 0; dividing by 1 - βᵗ, the sum of the weights they hold so far, makes up for it.
     m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
+    if rule.eps_hat:
+        return np.asarray(p - rule.lr * m_hat * np.sqrt(1 - beta2**t) / (np.sqrt(v) + rule.eps))
     return np.asarray(p - rule.lr * m_hat / (np.sqrt(v_hat) + rule.eps))
 
 
@@ -47,11 +49,13 @@ class Adam(Optimizer):
     betas : (float, float), in [0, 1), default (0.9, 0.999)
         How slowly the averages m and v forget.
     eps : float, >= 0, default 1e-8
-        Keeps the division from 0; outside the root, after the correction (the "ε" of the paper, not Keras's "ε̂").
+        Keeps the division from 0; outside the root, by default after the correction (the "ε" of the paper).
     weight_decay : float, >= 0, default 0
         Adds weight_decay p to g. See `AdamW` for the form that is not divided by √v̂.
     amsgrad : bool, default False
         Divide by the greatest v so far. The maximum is taken before the correction, as in PyTorch.
+    eps_hat : bool, default False
+        Add eps before the correction: the "ε̂" of the paper, as in scikit-learn and Keras.
 
     References
     ----------
@@ -66,6 +70,7 @@ class Adam(Optimizer):
     eps: float = 1e-8
     weight_decay: float = 0
     amsgrad: bool = False
+    eps_hat: bool = False
 
     def __post_init__(self) -> None:
         _check_adam(self)
@@ -80,7 +85,7 @@ class AdamW(Optimizer):
 
     Parameters
     ----------
-    lr, betas, eps, amsgrad
+    lr, betas, eps, amsgrad, eps_hat
         As in `Adam`.
     weight_decay : float, >= 0, default 0.01
         How fast the parameters shrink, in units of lr.
@@ -97,6 +102,7 @@ class AdamW(Optimizer):
     eps: float = 1e-8
     weight_decay: float = 1e-2
     amsgrad: bool = False
+    eps_hat: bool = False
 
     def __post_init__(self) -> None:
         _check_adam(self)

@@ -30,6 +30,7 @@ __all__ = [
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Poisson",
+    "PoissonDeviance",
     "Quantile",
     "SquaredHinge",
     "get",
@@ -156,6 +157,25 @@ class Poisson(ElementwiseLoss):
 
     def error(self, z: Array, y: Array) -> Array:
         return np.asarray(np.exp(z) - y * z)
+
+    def slope(self, z: Array, y: Array) -> Array:
+        return np.asarray(np.exp(z) - y)
+
+
+class PoissonDeviance(ElementwiseLoss):
+    """error = y log(y / exp(z)) + exp(z) - y, with 0 log 0 = 0; slope = exp(z) - y: half the Poisson deviance.
+
+    Notes
+    -----
+    `Poisson` with the constant that makes the error 0 where the rate exp(z) is y.
+    """
+
+    name = "poisson_deviance"
+    link = "exp"
+
+    def error(self, z: Array, y: Array) -> Array:
+        logarithm = np.log(y, out=np.zeros_like(z), where=y > 0)
+        return np.asarray(y * (logarithm - np.where(y > 0, z, 0)) + (np.exp(z) - y))
 
     def slope(self, z: Array, y: Array) -> Array:
         return np.asarray(np.exp(z) - y)

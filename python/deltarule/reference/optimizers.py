@@ -60,7 +60,7 @@ def get(optimizer: str | Mapping[str, Any] | Optimizer) -> Optimizer:
     Examples
     --------
     >>> get({"name": "sgd", "lr": 0.5})
-    SGD(lr=0.5, momentum=0, dampening=0, nesterov=False, weight_decay=0)
+    SGD(lr=0.5, momentum=0, dampening=0, nesterov=False, weight_decay=0, lr_in_velocity=False)
     >>> get({"name": "sgd", "momentun": 0.9})
     Traceback (most recent call last):
     ...
@@ -85,6 +85,8 @@ class SGD(Optimizer):
         Look ahead: p ← p - lr (g + momentum v). Needs a momentum and no dampening.
     weight_decay : float, >= 0, default 0
         Adds weight_decay p to g.
+    lr_in_velocity : bool, default False
+        The velocity contains lr: v ← momentum v + (1 - dampening) lr g, p ← p - v. The same as long as lr is.
 
     Notes
     -----
@@ -93,7 +95,7 @@ class SGD(Optimizer):
     References
     ----------
     I. Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013, whose velocity
-    contains lr; here, as in PyTorch, it does not.
+    contains lr; here, as in PyTorch, it does not unless asked for.
     """
 
     name = "sgd"
@@ -103,6 +105,7 @@ class SGD(Optimizer):
     dampening: float = 0
     nesterov: bool = False
     weight_decay: float = 0
+    lr_in_velocity: bool = False
 
     def __post_init__(self) -> None:
         check("lr", self.lr)
@@ -117,12 +120,14 @@ class SGD(Optimizer):
 
     def step(self, p: Array, g: Array, state: State) -> Array:
         g = g + self.weight_decay * p
+        before, after = (self.lr, 1.0) if self.lr_in_velocity else (1.0, self.lr)
+        g = before * g
         if self.momentum == 0:
-            return p - self.lr * g
+            return np.asarray(p - after * g)
         first = state["step"] == 1
         v = g if first else self.momentum * state["momentum_buffer"] + (1 - self.dampening) * g
         state["momentum_buffer"] = v
-        return p - self.lr * (g + self.momentum * v if self.nesterov else v)
+        return np.asarray(p - after * (g + self.momentum * v if self.nesterov else v))
 
 
 @dataclass(frozen=True)

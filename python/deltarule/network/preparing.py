@@ -1,0 +1,142 @@
+"""What the core takes of a loss, targets, weights and an optimizer, checked against the network and each other.
+
+A loss goes to the core as (name, parameter); a function of the user's as a function of (output, sample numbers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..data import as_sample_weight, as_targets, class_weights
+from ..losses import CustomLoss, Loss, find_loss
+from .structure import WORDS, Array
+
+if TYPE_CHECKING:
+    from ..optimizers import Optimizer
+    from .network import Network
+
+__all__ = ["Prepared", "check_output", "optimizer_for_core", "prepare", "probability_activation", "with_class_weight"]
+
+# The last activation that makes a probability of the output, for each loss that has one.
+_LINKS = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
+
+
+class Prepared(NamedTuple):
+    """What the core takes of a loss, targets and weights."""
+
+    loss: Any
+    targets: Array | None
+    weights: Array | None
+    found: Loss | CustomLoss
+
+
+def prepare(
+    network: Network,
+    features: Array,
+    y: Any,
+    loss: str | Loss | CustomLoss,
+    sample_weight: Any,
+    name: str = "y",
+) -> Prepared:
+    """Check loss, targets and weights against the network and each other."""
+    found = find_loss(loss)
+    n_samples = len(features)
+    if not isinstance(found, Loss):
+        return _prepare_custom(network, n_samples, y, found, sample_weight, name)
+    outputs = network.layers[-1].units
+    check_output(network, found)
+    targets = as_targets(y, n_samples, kind=found.targets, outputs=outputs, dtype=network.dtype, name=name)
+    weights = as_sample_weight(sample_weight, n_samples, network.dtype)
+    return Prepared((found.name, found.parameter), targets, weights, found)
+
+
+def with_class_weight(network: Network, prepared: Prepared, class_weight: Mapping[Any, float] | str | None) -> Prepared:
+    """The weight of each training sample times that of its class."""
+    if class_weight is None:
+        return prepared
+    if prepared.targets is None or not isinstance(prepared.found, Loss):
+        raise ValueError("class_weight does not reach a loss of your own: weigh the samples inside the function")
+    outputs, targets = network.layers[-1].units, prepared.targets
+    weights = class_weights(class_weight, targets, outputs, network.dtype, prepared.found.targets)
+    if prepared.weights is not None:
+        weights = weights * prepared.weights
+    return prepared._replace(weights=as_sample_weight(weights, len(targets), network.dtype))
+
+
+def check_output(network: Network, loss: Loss) -> None:
+    """A last layer that does not go with the loss is a mistake that would train without a word."""
+    last = network.layers[-1]
+    activation, link = last.activation_name, _LINKS.get(loss.name)
+    if link and activation in _LINKS.values() and activation != link:
+        raise ValueError(
+            f"loss={loss.name!r} with a last layer of activation {activation!r}: it takes logits, so end in "
+            f"Dense({last.units}) or Dense({last.units}, {link!r})"
+        )
+    if loss.name in ("poisson", "poisson_deviance") and activation == "exp":
+        raise ValueError(
+            f"loss={loss.name!r} with a last layer of activation 'exp': it takes the log of the rate, so end in "
+            f"Dense({last.units}); exp(predict(X)) is the rate"
+        )
+    if loss.name == "cross_entropy" and last.units == 1:
+        raise ValueError(
+            "loss='cross_entropy' with a last layer of 1 unit: it needs one unit for each class; for two classes and "
+            "one unit use loss='binary_cross_entropy'"
+        )
+
+
+def _prepare_custom(
+    network: Network, n_samples: int, y: Any, loss: CustomLoss, sample_weight: Any, name: str
+) -> Prepared:
+    if sample_weight is not None:
+        raise ValueError("sample_weight does not reach a loss of your own: weigh the samples inside the function")
+    targets = np.asarray(y)
+    if targets.ndim == 0 or len(targets) != n_samples:
+        raise ValueError(
+            f"{name} has shape {targets.shape} but X has {n_samples} rows: each sample needs one target; check how the "
+            "two were split"
+        )
+
+    def batch_loss(output: Array, samples: Array) -> tuple[float, Array]:
+        return _checked_answer(loss(output, targets[samples]), output)
+
+    return Prepared(batch_loss, None, None, loss)
+
+
+def _checked_answer(answer: Any, output: Array) -> tuple[float, Array]:
+    """What a loss of the user's has returned, or an error that says what is wrong with it."""
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        raise TypeError(f"the loss returned {type(answer).__name__}: expected a tuple (value, gradient_of_output)")
+    value, gradient = answer[0], np.asarray(answer[1])
+    if np.ndim(value) != 0 or isinstance(value, str) or not hasattr(value, "__float__"):
+        raise TypeError(f"the loss returned a value that is {type(value).__name__}: expected one number for the batch")
+    if gradient.dtype.kind not in "fiu":
+        raise TypeError(f"the loss returned a gradient of dtype {gradient.dtype}: expected real numbers")
+    if gradient.shape != output.shape:
+        raise ValueError(
+            f"the loss returned a gradient of shape {gradient.shape}: expected that of the output, {output.shape}"
+        )
+    return float(value), np.ascontiguousarray(gradient, dtype=output.dtype)
+
+
+def optimizer_for_core(optimizer: Optimizer) -> tuple[str, list[float]]:
+    """(name, hyperparameters in the order in which the core takes them)."""
+    numbers = optimizer.hyperparameters()
+    return optimizer.name, [numbers[name] for name in WORDS["optimizers"][optimizer.name]]
+
+
+def probability_activation(network: Network) -> str:
+    """The activation with which the last layer gives probabilities; "" stands for the one it has."""
+    last = network.layers[-1].activation_name
+    if last in _LINKS.values():
+        return ""
+    name = network.loss.name if isinstance(network.loss, Loss) else None
+    if name in _LINKS and last == "identity":
+        return _LINKS[name]
+    raise ValueError(
+        "predict_proba needs a last layer with softmax or sigmoid, or a linear one trained with cross_entropy or "
+        f"binary_cross_entropy; this network ends in {last} and was trained with "
+        f"{name or 'no loss of that kind'}: use predict"
+    )
