@@ -48,6 +48,7 @@ template <class T> class NetworkBinding {
     VectorView<T> parameters(const py::handle& array) const;
 
     std::unique_ptr<Plan<T>> small; // for predictions of a few rows
+    std::string small_activation;   // at its end, in place of the last layer's
 
     // Kept between forward() and backward().
     std::unique_ptr<Plan<T>> pass;

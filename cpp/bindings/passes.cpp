@@ -35,8 +35,8 @@ template <class T> py::array_t<T> predict_outputs(const NetworkBinding<T>& netwo
 
 // A few rows that need neither conversion nor complaint, as a loop of a policy or a controller asks for them one after the
 // other; None for all else. One plan serves all such calls; the interpreter's lock, which is kept, guards it.
-template <class T>
-py::object predict_small(NetworkBinding<T>& network, const py::object& flat, const py::object& inputs) {
+template <class T> py::object predict_small(NetworkBinding<T>& network, const py::object& flat,
+                                            const py::object& inputs, const std::string& activation) {
     const Model<T>& model = network.model;
     if (!is_ready<T>(inputs, 2) || !is_ready<T>(flat, 1)) return py::none();
     const MatrixView<const T> samples = ready_matrix<T>(inputs);
@@ -46,7 +46,10 @@ py::object predict_small(NetworkBinding<T>& network, const py::object& flat, con
         return py::none();
     const typename NetworkBinding<T>::Reading reading(network, "predict was called");
     const VectorView<T> parameters = network.parameters(flat);
-    if (!network.small) network.small = std::make_unique<Plan<T>>(model, small_batch, Purpose::inference);
+    if (!network.small || network.small_activation != activation) {
+        network.small = std::make_unique<Plan<T>>(model, small_batch, Purpose::inference, activation);
+        network.small_activation = activation;
+    }
     Plan<T>& plan = *network.small;
     if (plan.parameters() != parameters.data) plan.bind(parameters.data);
     py::array_t<T> outputs = new_matrix<T>(samples.rows, model.outputs());
@@ -197,7 +200,7 @@ template <class T> void bind_passes(py::class_<NetworkBinding<T>>& network) {
     network
         .def("predict", &predict_outputs<T>, py::arg("parameters"), py::arg("inputs"), py::arg("activation"),
              py::arg("n_threads"), py::arg("available_threads"))
-        .def("predict_small", &predict_small<T>, py::arg("parameters"), py::arg("inputs"))
+        .def("predict_small", &predict_small<T>, py::arg("parameters"), py::arg("inputs"), py::arg("activation") = "")
         .def("evaluate", &evaluate_loss<T>, py::arg("parameters"), py::arg("loss"), py::arg("inputs"),
              py::arg("targets"), py::arg("sample_weight"), py::arg("n_threads"), py::arg("available_threads"))
         .def("loss_and_gradients", &loss_and_gradients<T>, py::arg("parameters"), py::arg("loss"), py::arg("inputs"),

@@ -89,11 +89,18 @@ struct Quantile : Plain {
     }
 };
 
-// From the logit: log(1 + exp(z)) - y z, written so that nothing overflows or cancels.
+// From the logit: log(1 + exp(z)) - y z, written so that nothing overflows or cancels. With `clip` from the probability,
+// kept within [clip, 1 - clip] in the value, as scikit-learn has it.
 struct BinaryCrossEntropy : Plain {
     static constexpr const char* name = "binary_cross_entropy";
+    static constexpr const char* parameter = "clip";
     static constexpr const char* link = "sigmoid";
-    template <class V> static ValueAndGradient<V> at(V z, V y, V) {
+    template <class V> static ValueAndGradient<V> at(V z, V y, V clip) {
+        if (clip[0] > 0) {
+            const V p = 1 / (1 + exp(-z));
+            const V kept = min(1 - clip, max(clip, p));
+            return {-(y * log(kept) + (1 - y) * log(1 - kept)), p - y};
+        }
         const V e = exp(-abs(z));
         const V linear = z < 0 ? -y * z : z * (1 - y);
         const V near = 1 / (1 + e), far = e * near; // of the two answers, the probability of the likelier and the other

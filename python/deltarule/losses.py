@@ -157,11 +157,29 @@ class CrossEntropy(Loss):
     targets = "classes"
 
 
+@dataclass(frozen=True)
 class BinaryCrossEntropy(Loss):
-    """log(1 + exp(z)) - y z from the logit z; y in [0, 1], one column for each label."""
+    """log(1 + exp(z)) - y z from the logit z; y in [0, 1], one column for each label.
 
-    name = "binary_cross_entropy"
-    targets = "probabilities"
+    Parameters
+    ----------
+    clip : float, default=0.0
+        In [0, 0.5). Above 0 the loss is computed from the probability p = σ(z), kept within [clip, 1 - clip] in its
+        value, as scikit-learn does; that loses digits where the network is sure.
+    """
+
+    name: ClassVar[str] = "binary_cross_entropy"
+    targets: ClassVar[str] = "probabilities"
+
+    clip: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "clip", require_number("clip", self.clip, least=0.0, below=0.5))
+
+    @property
+    def parameter(self) -> float:
+        """clip."""
+        return self.clip
 
 
 class Hinge(Loss):

@@ -277,21 +277,38 @@ class CrossEntropy(Loss):
         return z, np.eye(n_classes)[y.astype(np.intp)]
 
 
+@dataclass(frozen=True)
 class BinaryCrossEntropy(ElementwiseLoss):
     """error = -y log p - (1 - y) log(1 - p) with p = σ(z); slope = p - y.
 
     In terms of the logit z this is softplus(z) - y z, because log p = z - softplus(z) and log(1 - p) = -softplus(z).
     It is computed as max(z, 0) - y z + log(1 + exp(-|z|)), and the slope as (1 - y) σ(z) - y σ(-z), so that nothing
     cancels where the prediction is nearly right. y is in [0, 1]; several outputs are several yes-or-no questions.
+
+    Parameters
+    ----------
+    clip : float, in [0, 0.5), default 0
+        Above 0, error and slope are computed from p itself, with p kept within [clip, 1 - clip] in the error: as in
+        scikit-learn, where clip is the distance from 1 to the next number.
     """
 
     name = "binary_cross_entropy"
     link = "sigmoid"
+    clip: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.clip < 0.5:
+            raise ValueError(f"clip is {self.clip!r}: expected a number from 0 up to, but not including, 0.5")
 
     def error(self, z: Array, y: Array) -> Array:
+        if self.clip > 0:
+            p = np.clip(Sigmoid.value(z), self.clip, 1 - self.clip)
+            return np.asarray(-(y * np.log(p) + (1 - y) * np.log(1 - p)))
         return (np.maximum(z, 0) - y * z) + Softplus.value(-np.abs(z))
 
     def slope(self, z: Array, y: Array) -> Array:
+        if self.clip > 0:
+            return np.asarray(Sigmoid.value(z) - y)
         return (1 - y) * Sigmoid.value(z) - y * Sigmoid.value(-z)
 
 

@@ -1,0 +1,55 @@
+"""The score that early stopping looks at after each epoch, and the best weights so far."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import r2_score
+
+from ..network import Network
+from ..network.structure import Array
+from .samples import Samples, in_parts
+
+__all__ = ["BestWeights", "accuracy", "predictions", "r2"]
+
+
+def predictions(network: Network, X: Any, activation: str, threads: tuple[int, int]) -> Array:
+    """The network's answers for dense or sparse rows, with this activation at the end ("" for none)."""
+    parts = [network._native.predict(network._flat, part, activation, *threads) for part in in_parts(X)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def accuracy(outputs: Array, held_out: Samples) -> float:
+    """The share of samples whose labels are all right, of probabilities against class indices or columns of labels."""
+    if held_out.y.ndim == 1:
+        right = outputs.argmax(axis=1) == held_out.y
+    else:
+        right = ((outputs > 0.5) == (held_out.y > 0.5)).all(axis=1)
+    return float(np.average(right, weights=held_out.sample_weight))
+
+
+def r2(outputs: Array, held_out: Samples) -> float:
+    """The coefficient of determination, averaged over the outputs; NaN where an output is not finite."""
+    if not np.isfinite(outputs).all():
+        return float("nan")
+    return float(r2_score(held_out.y, outputs, sample_weight=held_out.sample_weight))
+
+
+class BestWeights:
+    """The weights of the epoch with the best score, of this fit or of those before that it goes on from."""
+
+    def __init__(self, network: Network, score: float, flat: Array | None) -> None:
+        self._network = network
+        self.score = score
+        self.flat: Array = network._flat.copy() if flat is None else flat
+
+    def see(self, score: float) -> None:
+        """Keep the weights of now, where the score is better than all before."""
+        if score > self.score:
+            self.score = score
+            self.flat = self._network._flat.copy()
+
+    def restore(self) -> None:
+        """Give them back to the network."""
+        self._network._native.assign(self._network._flat, self.flat)

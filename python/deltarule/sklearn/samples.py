@@ -1,0 +1,97 @@
+"""Data as the core takes it: dense rows, compressed sparse rows, targets, and the orders that a RandomState draws."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse
+
+from ..network.structure import Array
+
+__all__ = ["Samples", "Shuffler", "for_core", "in_parts"]
+
+
+class Samples(NamedTuple):
+    """What a fit learns from, or what it is scored on."""
+
+    X: Any  # a matrix or CSR, of the network's dtype
+    y: Array  # class indices, or columns of targets, of the network's dtype
+    sample_weight: Array | None
+
+    def __len__(self) -> int:
+        return int(self.X.shape[0])
+
+    def inputs(self) -> Any:
+        """X for the core."""
+        return for_core(self.X)
+
+    def part(self, first: int, last: int) -> Samples:
+        """Some of them, in a row."""
+        weight = None if self.sample_weight is None else self.sample_weight[first:last]
+        rows = self.X.tocsr() if scipy.sparse.issparse(self.X) else self.X
+        return Samples(rows[first:last], self.y[first:last], weight)
+
+    def total_weight(self) -> float:
+        """How much they count together."""
+        return float(len(self) if self.sample_weight is None else self.sample_weight.sum(dtype=np.float64))
+
+
+def for_core(X: Any) -> Any:
+    """A matrix in C order, or (indptr, indices, data, n_features) of a sparse one."""
+    if not scipy.sparse.issparse(X):
+        return np.ascontiguousarray(X)
+    rows = X.tocsr()
+    if not rows.has_canonical_format:
+        rows = rows.copy()
+        rows.sum_duplicates()
+    return (
+        np.ascontiguousarray(rows.indptr, np.int64),
+        np.ascontiguousarray(rows.indices, np.int32),
+        np.ascontiguousarray(rows.data),
+        int(rows.shape[1]),
+    )
+
+
+def in_parts(X: Any, most_bytes: int = 1 << 26) -> Any:
+    """Yield dense matrices of the rows of X, one after the other: all at once where it is dense already."""
+    if not scipy.sparse.issparse(X):
+        yield np.ascontiguousarray(X)
+        return
+    rows = X.tocsr()
+    step = max(1, most_bytes // max(1, rows.shape[1] * rows.dtype.itemsize))
+    for first in range(0, max(rows.shape[0], 1), step):
+        yield np.ascontiguousarray(rows[first : first + step].toarray())
+
+
+class Shuffler:
+    """Draws the orders of the samples from where a RandomState stands, and brings that one up to date in the end.
+
+    The core draws from a generator of its own: the RandomState may be NumPy's global one, which others use meanwhile.
+    """
+
+    def __init__(self, random_state: np.random.RandomState, n_samples: int) -> None:
+        self._random_state = random_state
+        self.state: dict[str, Any] = random_state.get_state(legacy=False)
+        kind = getattr(np.random, str(self.state["bit_generator"]), None)
+        self._generator = copy.deepcopy(random_state)._bit_generator if kind is None else kind(0)
+        self._generator.state = self.state
+        self.order = np.arange(n_samples, dtype=np.int64)
+
+    def for_core(self) -> tuple[Any, Array]:
+        """The generator's capsule, and the order so far."""
+        return self._generator.capsule, self.order
+
+    def place(self) -> dict[str, Any]:
+        """Where the generator stands now."""
+        return dict(self._generator.state)
+
+    def go_to(self, place: dict[str, Any], order: Array) -> None:
+        """Go on from a place that `place` told, with the order that was reached there."""
+        self._generator.state = place
+        self.order[:] = order
+
+    def finish(self) -> None:
+        """Let the RandomState go on from here."""
+        self._random_state.set_state({**self.state, **self._generator.state})

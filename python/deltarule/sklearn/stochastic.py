@@ -1,0 +1,266 @@
+"""Training by minibatches: one crossing into the native loop, with scikit-learn's orders, schedules, stops and words."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from ..network import Network
+from ..network.loop import Plateau, Task, run
+from ..network.structure import Array
+from ..network.watchers import call, check_callbacks
+from .checkpoint import Checkpoint
+from .early_stopping import BestWeights
+from .parameters import loss_for_core
+from .protocol import Epochs
+from .samples import Samples, Shuffler
+
+__all__ = ["StochasticFit"]
+
+
+class StochasticFit:
+    """One call of fit or partial_fit with a stochastic solver.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+        Ready to predict; its attributes are brought up to date as the training goes on.
+    network : Network
+    train : Samples
+    score : callable, optional
+        The score that early stopping looks at after each epoch.
+    validation : Samples, optional
+        What val_loss_curve_ is of.
+    incremental : bool
+        One epoch of partial_fit.
+    protocol : Epochs, optional
+        Callbacks in the way of scikit-learn.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        network: Network,
+        train: Samples,
+        *,
+        score: Any = None,
+        validation: Samples | None = None,
+        incremental: bool = False,
+        protocol: Epochs | None = None,
+    ) -> None:
+        self.estimator, self.network, self.train = estimator, network, train
+        self.score, self.validation, self.incremental = score, validation, incremental
+        estimator.n_iter_ = 0
+        self.callbacks = check_callbacks(estimator.callbacks or [])
+        self.protocol = protocol
+        self.shuffler = Shuffler(estimator._random_state, len(train))
+        self.interrupted = False
+        self.last_score = math.nan
+        self.checkpoint: Checkpoint | None = None
+        best_score = estimator.best_validation_score_
+        best_loss = estimator.best_loss_
+        self.best = None
+        best = np.inf if best_loss is None else best_loss
+        if score is not None:
+            self.best = BestWeights(network, best_score, estimator._best_flat)
+            best = -best_score
+        self.memory: Array = np.array([best, estimator._no_improvement_count, estimator._optimizer.rate], np.float64)
+        self.seconds_before = 0.0
+
+    # What a checkpoint needs to know is in the attributes above and in the estimator's.
+
+    def keep_in(self, path: str | os.PathLike[str], random_state: dict[str, Any], resume: bool) -> None:
+        """Write checkpoints, and first go on from the one that is there, where that is wanted."""
+        self.checkpoint = Checkpoint(path, self, random_state)
+        if resume:
+            self.checkpoint.restore()
+
+    def run(self) -> None:
+        """Train until the rule of early stopping, max_iter, the time or the user says stop."""
+        task = self._task()
+        with self.protocol or nullcontext():
+            for callback in self.callbacks:
+                call(callback, "on_fit_begin", self.network)
+            try:
+                self._finish(task)
+            finally:
+                for callback in reversed(self.callbacks):
+                    call(callback, "on_fit_end", self.network)
+
+    def _finish(self, task: Task) -> None:
+        estimator = self.estimator
+        found, _ = self._loss()
+        result = run(self.network, found, task)
+        if result.interruption is not None and not isinstance(result.interruption, KeyboardInterrupt):
+            raise result.interruption
+        if task.after_epoch is None:
+            self._note(result.loss, result.val_loss, result.scores)
+        self._settle(task)
+        if self.checkpoint is not None:
+            self.checkpoint.write()
+        if result.interruption is not None or self.interrupted:
+            warnings.warn("Training interrupted by user.", stacklevel=2)
+        elif result.end == "out_of_time":
+            warnings.warn(
+                f"Stochastic Optimizer: time_limit={estimator.time_limit} seconds were over after {estimator.n_iter_} "
+                "iterations and the optimization hasn't converged yet.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        elif result.end == "converged" and estimator.verbose:
+            print(self._words_of_stopping() + self._words_of_ending())
+        elif estimator.n_iter_ == estimator.max_iter and result.end == "finished" and not self.incremental:
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the optimization hasn't "
+                "converged yet.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        if self.best is not None:
+            self.best.restore()
+
+    def _loss(self) -> tuple[Any, tuple[Any, ...]]:
+        return loss_for_core(self.estimator, self.estimator.n_outputs_, self.network.dtype)
+
+    def _task(self) -> Task:
+        estimator, solver = self.estimator, self.estimator._optimizer
+        done = estimator.n_iter_
+        epochs = 1 if self.incremental else estimator.max_iter - done
+        adaptive = self._learning_rate() == "adaptive"
+        rates = None
+        if self._learning_rate() == "invscaling":
+            seen = estimator.t_ + len(self.train) * np.arange(epochs, dtype=np.float64)
+            rates = float(estimator.learning_rate_init) / (seen + 1) ** estimator.power_t
+            if done == 0:
+                rates[0] = solver.rate  # as the fits before have left it
+        _, loss = self._loss()
+        validation = None
+        if self.validation is not None:
+            held_out = self.validation
+            validation = (held_out.inputs(), held_out.y, held_out.sample_weight, loss)
+        quiet = not (self.callbacks or self.protocol or estimator.verbose or self.checkpoint)
+        return Task(
+            loss=loss,
+            optimizer=solver.spec(),
+            state=solver.state,
+            carry=solver.carry,
+            inputs=self.train.inputs(),
+            targets=self.train.y,
+            sample_weight=self.train.sample_weight,
+            epochs=epochs,
+            batch_size=self._batch_size(),
+            shuffle=bool(estimator.shuffle),
+            clip_norm=0.0 if estimator.clip_norm is None else float(estimator.clip_norm),
+            validation=validation,
+            threads=self.network._threads(estimator.n_threads),
+            order=self.shuffler.for_core() if estimator.shuffle else None,
+            learning_rates=rates,
+            plateau=Plateau(
+                float(estimator.tol),
+                float(estimator.n_iter_no_change),
+                5.0 if adaptive else 0.0,
+                1e-6 if adaptive else 0.0,
+                self.memory,
+            ),
+            seconds=math.inf if estimator.time_limit is None else float(estimator.time_limit) - self.seconds_before,
+            stops_at_divergence=False,
+            score=None if self.score is None else self._score_epoch,
+            after_epoch=None if quiet else self._after_epoch,
+        )
+
+    def _learning_rate(self) -> str:
+        is_sgd = self.estimator.solver == "sgd" and self.estimator.optimizer is None
+        return str(self.estimator.learning_rate) if is_sgd else "constant"
+
+    def _batch_size(self) -> int:
+        asked, n_samples = self.estimator.batch_size, len(self.train)
+        if asked == "auto":
+            return min(200, n_samples)
+        if asked > n_samples:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=2
+            )
+        return int(np.clip(asked, 1, n_samples))
+
+    def _score_epoch(self) -> float:
+        assert self.best is not None
+        score = math.nan
+        try:
+            score = float(self.score())
+        except KeyboardInterrupt:
+            self.interrupted = True
+        self.best.see(score)
+        self.last_score = score
+        return score
+
+    def _note(self, losses: list[float], val_losses: list[float], scores: list[float]) -> None:
+        """What the estimator tells of the epochs that are over."""
+        estimator, count = self.estimator, len(losses)
+        estimator.n_iter_ += count
+        estimator.t_ += count * len(self.train)
+        estimator.loss_curve_.extend(losses)
+        if count:
+            estimator.loss_ = losses[-1]
+        if self.validation is not None:
+            estimator.val_loss_curve_.extend(val_losses)
+        if self.best is not None:
+            estimator.validation_scores_.extend(scores)
+
+    def _settle(self, task: Task) -> None:
+        """Where the rule and the learning rate stand."""
+        estimator = self.estimator
+        if task.learning_rates is not None and estimator.n_iter_:
+            rate = float(estimator.learning_rate_init) / (estimator.t_ + 1) ** estimator.power_t
+            self.memory[2] = rate
+        estimator._optimizer.rate = float(self.memory[2])
+        estimator._no_improvement_count = int(self.memory[1])
+        if self.best is not None:
+            estimator.best_validation_score_ = self.best.score
+            estimator._best_flat = self.best.flat
+        else:
+            estimator.best_loss_ = float(self.memory[0])
+        if estimator.shuffle:
+            self.shuffler.finish()
+
+    def _after_epoch(self, epoch: int, loss: float, validation_loss: float | None, rate: float, seconds: float) -> bool:
+        stop = False
+        try:
+            self._note([loss], [] if validation_loss is None else [validation_loss], [self.last_score])
+            logs = {"loss": loss, "lr": rate, "seconds": seconds}
+            if validation_loss is not None:
+                logs["val_loss"] = validation_loss
+            if self.best is not None:
+                logs["score"] = self.last_score
+            if self.estimator.verbose:
+                self._tell(logs, rate)
+            if self.checkpoint is not None:
+                self.checkpoint.write_now_and_then(self.seconds_before + seconds)
+            number = self.estimator.n_iter_ - 1
+            answers = [call(callback, "on_epoch_end", number, dict(logs)) for callback in self.callbacks]
+            stop = any(isinstance(answer, (bool, np.bool_)) and bool(answer) for answer in answers)
+            if self.protocol is not None and self.protocol.epoch_ends():
+                stop = True
+        except KeyboardInterrupt:
+            self.interrupted = True
+        return self.interrupted or stop
+
+    def _tell(self, logs: dict[str, float], rate: float) -> None:
+        print(f"Iteration {self.estimator.n_iter_}, loss = {logs['loss']:.8f}")
+        if "score" in logs:
+            print(f"Validation score: {logs['score']:f}")
+        if self._learning_rate() == "adaptive" and self.memory[2] < rate:
+            print(f"{self._words_of_stopping()} Setting learning rate to {self.memory[2]:f}")
+
+    def _words_of_stopping(self) -> str:
+        what = "Validation score" if self.best is not None else "Training loss"
+        tol, patience = self.estimator.tol, self.estimator.n_iter_no_change
+        return f"{what} did not improve more than tol={tol:f} for {patience:d} consecutive epochs."
+
+    def _words_of_ending(self) -> str:
+        return " Learning rate too small. Stopping." if self._learning_rate() == "adaptive" else " Stopping."
