@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 from .errors import DivergenceError
 from .history import History
-from .layers import Dense
+from .layers import Dense, Dropout
 from .losses import (
     BinaryCrossEntropy,
     CrossEntropy,
@@ -57,6 +57,7 @@ __all__ = [
     "CrossEntropy",
     "Dense",
     "DivergenceError",
+    "Dropout",
     "GradientCheck",
     "Hinge",
     "History",

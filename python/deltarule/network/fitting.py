@@ -53,7 +53,7 @@ def prepare(
     n_samples = len(features)
     if not isinstance(found, Loss):
         return _prepare_custom(network, n_samples, y, found, sample_weight, name)
-    outputs = network.layers[-1].units
+    outputs = network._last.units
     check_output(network, found)
     targets = as_targets(y, n_samples, kind=found.targets, outputs=outputs, dtype=network.dtype, name=name)
     weights = as_sample_weight(sample_weight, n_samples, network.dtype)
@@ -68,7 +68,7 @@ def _with_class_weight(
         return prepared
     if prepared.targets is None or not isinstance(prepared.found, Loss):
         raise ValueError("class_weight does not reach a loss of your own: weigh the samples inside the function")
-    outputs, targets = network.layers[-1].units, prepared.targets
+    outputs, targets = network._last.units, prepared.targets
     weights = class_weights(class_weight, targets, outputs, network.dtype, prepared.found.targets)
     if prepared.weights is not None:
         weights = weights * prepared.weights
@@ -77,7 +77,7 @@ def _with_class_weight(
 
 def check_output(network: Network, loss: Loss) -> None:
     """A last layer that does not go with the loss is a mistake that would train without a word."""
-    last = network.layers[-1]
+    last = network._last
     activation, link = last.activation_name, _LINKS.get(loss.name)
     if link and activation in _LINKS.values() and activation != link:
         raise ValueError(
@@ -341,7 +341,7 @@ def _divergence(
 
 def probability_activation(network: Network) -> str:
     """The activation with which the last layer gives probabilities; "" stands for the one it has."""
-    last = network.layers[-1].activation_name
+    last = network._last.activation_name
     if last in _LINKS.values():
         return ""
     name = network.loss.name if isinstance(network.loss, Loss) else None
@@ -381,7 +381,7 @@ def evaluate(
     results = {"loss": value}
     if found:
         kind = prepared.found.targets if isinstance(prepared.found, Loss) else "values"
-        last = network.layers[-1].activation_name
+        last = network._last.activation_name
         activation = "sigmoid" if kind == "probabilities" and last == "identity" else ""
         output = network._native.predict(network._flat, features, activation, *threads)
         targets = np.asarray(y) if prepared.targets is None else prepared.targets
