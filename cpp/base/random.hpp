@@ -12,7 +12,7 @@
 namespace deltarule {
 
 // One stream for each use, so that adding a draw here never shifts the numbers there.
-enum class Stream : std::uint32_t { initialize = 1, shuffle = 2 };
+enum class Stream : std::uint32_t { initialize = 1, shuffle = 2, dropout = 3 };
 
 using Philox = std::array<std::uint32_t, 4>;
 
@@ -29,6 +29,14 @@ inline Philox philox(Philox counter, std::uint64_t seed) {
         key1 += 0xBB67AE85U; // sqrt(3) - 1
     }
     return counter;
+}
+
+// The key of all random numbers of one step: block `step` of the epoch's numbers.
+inline std::uint64_t step_key(std::uint64_t seed, std::uint64_t epoch, std::uint64_t step) {
+    const Philox block = philox({static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(Stream::dropout),
+                                 static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(epoch >> 32)},
+                                seed);
+    return block[0] | std::uint64_t{block[1]} << 32;
 }
 
 // The same numbers faster: those of 16 blocks of a stream from first_block on (kernels/random.hpp).

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/random.hpp"
 #include "bindings/network.hpp"
 #include "training/trainer.hpp"
 
@@ -172,14 +173,17 @@ template <class T> class StepperBinding {
   public:
     StepperBinding(py::object network, py::object parameters, const py::object& loss, const py::tuple& optimizer,
                    py::object state, py::object carry, double clip_norm, double clip_value,
-                   const std::optional<std::pair<double, double>>& target_range)
+                   const std::optional<std::pair<double, double>>& target_range, std::uint64_t seed,
+                   const py::object& epochs_trained)
         : network_object_(std::move(network)), parameters_(std::move(parameters)), state_(std::move(state)),
           carry_(std::move(carry)), network_(network_object_.cast<NetworkBinding<T>&>()),
           loss_(read_loss(network_.model.kernels(), loss)),
           optimizer_(read_optimizer(network_.model.kernels(), optimizer)),
           stepper_(network_.model, network_.parameters(parameters_).data, &optimizer_, loss_, {clip_norm, clip_value}),
-          target_range_(target_range) {
+          target_range_(target_range), seed_(seed), epochs_trained_(epochs_trained) {
         bind_state(optimizer_, network_.model, state_, carry_);
+        require(writable_vector<std::int64_t>(epochs_trained, "epochs_trained").size == 1,
+                "epochs_trained must be one count");
     }
 
     // (outcome, loss, layer): "updated", or "diverged" with nothing changed
@@ -189,11 +193,12 @@ template <class T> class StepperBinding {
         follow();
         Interrupt interrupt;
         Outcome outcome{};
+        const std::uint64_t key = key_of_step();
         {
             const py::gil_scoped_release release;
             const int threads = choose_threads(
                 asked, available, 3 * network_.model.operations_per_sample() * static_cast<double>(samples.size()));
-            outcome = stepper_.step(samples, threads, std::ref(interrupt));
+            outcome = stepper_.step(samples, threads, std::ref(interrupt), key);
         }
         version_ = outcome == Outcome::updated ? ++network_.version : network_.version.load();
         if (outcome == Outcome::updated) ++steps_; // also where a Ctrl-C came too late for it
@@ -218,7 +223,7 @@ template <class T> class StepperBinding {
             return py::none();
         const typename NetworkBinding<T>::Changing changing(network_, "step was called");
         follow();
-        if (stepper_.step(samples, 1, {}) != Outcome::updated) return py::none();
+        if (stepper_.step(samples, 1, {}, key_of_step()) != Outcome::updated) return py::none();
         version_ = ++network_.version;
         ++steps_;
         return py::float_(stepper_.loss());
@@ -272,6 +277,12 @@ template <class T> class StepperBinding {
         return true;
     }
 
+    std::uint64_t key_of_step() const {
+        if (!network_.model.is_random()) return 0;
+        const std::int64_t epoch = writable_vector<std::int64_t>(epochs_trained_, "epochs_trained")[0];
+        return step_key(seed_, static_cast<std::uint64_t>(epoch), static_cast<std::uint64_t>(steps_));
+    }
+
     void follow() {
         if (version_ == network_.version) return;
         stepper_.rebind();
@@ -284,6 +295,8 @@ template <class T> class StepperBinding {
     Optimizer<T> optimizer_;
     Stepper<T> stepper_;
     const std::optional<std::pair<double, double>> target_range_; // lowest and highest; none: to be checked by Python
+    const std::uint64_t seed_;
+    const py::object epochs_trained_;
     std::vector<std::int32_t> labels_;
     std::uint64_t version_ = 0;
     Index steps_ = 0;
@@ -305,9 +318,10 @@ void bind_fit(py::class_<NetworkBinding<T>>& network, py::module_& module, const
     using StepperClass = StepperBinding<T>;
     py::class_<StepperClass>(module, stepper_name)
         .def(py::init<py::object, py::object, const py::object&, const py::tuple&, py::object, py::object, double,
-                      double, const std::optional<std::pair<double, double>>&>(),
+                      double, const std::optional<std::pair<double, double>>&, std::uint64_t, const py::object&>(),
              py::arg("network"), py::arg("parameters"), py::arg("loss"), py::arg("optimizer"), py::arg("state"),
-             py::arg("carry"), py::arg("clip_norm"), py::arg("clip_value"), py::arg("target_range"))
+             py::arg("carry"), py::arg("clip_norm"), py::arg("clip_value"), py::arg("target_range"), py::arg("seed"),
+             py::arg("epochs_trained"))
         .def("step_small", &StepperClass::step_small, py::arg("inputs"), py::arg("targets"))
         .def("step", &StepperClass::step, py::arg("inputs"), py::arg("targets"), py::arg("sample_weight"),
              py::arg("n_threads"), py::arg("available_threads"))

@@ -137,8 +137,7 @@ py::array_t<T> forward(NetworkBinding<T>& network, const py::object& flat, const
         const FlushDenormals flush;
         Monitor monitor(std::ref(interrupt));
         if (!network.pass || network.pass->batch_size() < samples.rows)
-            network.pass =
-                std::make_unique<Plan<T>>(network.model, samples.rows, Purpose::training_with_input_gradient);
+            network.pass = std::make_unique<Plan<T>>(network.model, samples.rows, Purpose::gradients_with_input);
         const Plan<T>& plan = *network.pass;
         network.pass->bind(parameters.data);
         network.pass_version = network.version;

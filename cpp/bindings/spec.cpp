@@ -69,18 +69,24 @@ class Reader {
     std::set<std::string> left_;
 };
 
-LayerSpec read_layer(const py::handle& object, const std::string& position) {
+LayerSpec read_layer(const py::handle& object, Index number) {
+    const std::string position = std::to_string(number);
     require(py::isinstance<py::dict>(object), "layer ", position, " of the spec is no dict");
     const auto dict = py::reinterpret_borrow<py::dict>(object);
     Reader reader(dict, "layer " + position);
     LayerSpec layer;
+    layer.number = number;
     layer.type = reader.text("type");
-    layer.units = reader.integer("units");
-    layer.activation = reader.text("activation");
-    layer.use_bias = reader.flag("use_bias");
-    layer.init = reader.text("init");
-    layer.l1 = reader.number("l1");
-    layer.l2 = reader.number("l2");
+    if (layer.type == "dropout") {
+        layer.rate = reader.number("rate");
+    } else {
+        layer.units = reader.integer("units");
+        layer.activation = reader.text("activation");
+        layer.use_bias = reader.flag("use_bias");
+        layer.init = reader.text("init");
+        layer.l1 = reader.number("l1");
+        layer.l2 = reader.number("l2");
+    }
     const py::object name = reader.take("name");
     layer.name = name.is_none() ? position : name.cast<std::string>();
     reader.end();
@@ -97,7 +103,7 @@ Spec read_spec(const py::dict& dict) {
     require(py::isinstance<py::list>(layers), "\"layers\" of the spec is no list");
     std::set<std::string> names;
     for (const py::handle layer : layers) {
-        spec.layers.push_back(read_layer(layer, std::to_string(spec.layers.size())));
+        spec.layers.push_back(read_layer(layer, static_cast<Index>(spec.layers.size())));
         require(names.insert(spec.layers.back().name).second, "two layers are named \"", spec.layers.back().name,
                 "\": give each a name of its own");
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/activations.hpp"
+#include "kernels/dropout.hpp"
 #include "kernels/losses.hpp"
 #include "kernels/matmul.hpp"
 #include "kernels/narrow.hpp"
@@ -41,6 +42,8 @@ template <class T> constexpr Kernels<T> all_kernels() {
         .scatter = &scatter<T>,
         .softmax = &softmax<T>,
         .softmax_slope = &softmax_slope<T>,
+        .drop_out = &drop_out<T>,
+        .multiply_by = &multiply_by<T>,
         .add_penalty = &add_penalty<T>,
         .penalty_sums = &penalty_sums<T>,
         .sum_of_squares = &sum_of_squares<T>,

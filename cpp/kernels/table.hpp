@@ -65,6 +65,19 @@ template <class T> struct WeightGradient {
     bool clears_padding = false; // where that of `delta` holds something: an activation of 0 need not be 0
 };
 
+// Dropout for the rows first_row … last_row-1: output = input · multiplier, which is drawn here and kept for the way back.
+template <class T> struct DropoutRows {
+    const T* input; // (rows, columns), as are the others
+    T *output, *multiplier;
+    Index stride;
+    Index columns;
+    Index first_row, last_row;
+    std::uint64_t key; // of the step
+    std::uint32_t layer;
+    std::uint32_t rate; // times 2^24
+    T scale;            // 1 / (1 - rate)
+};
+
 // Value and gradient of a loss for the rows first_row … of a batch.
 template <class T> struct LossRows {
     const T* output; // (rows, columns)
@@ -149,6 +162,8 @@ template <class T> struct Kernels {
     // delta = softmax'(z)ᵀ delta, from the output
     void (*softmax_slope)(const T* output, Index output_stride, T* delta, Index delta_stride, Index columns,
                           Index first_row, Index last_row);
+    void (*drop_out)(const DropoutRows<T>&);
+    Epilogue<T> multiply_by; // values *= saved
     void (*add_penalty)(const T* weight, T* gradient, Index count, T l1, T l2);
     void (*penalty_sums)(const T* weight, Index count, double* absolute, double* squared);
     double (*sum_of_squares)(const T* values, Index count);

@@ -39,7 +39,8 @@ void Dense<T>::softmax_where_asked(const LayerMemory<T>& memory, Index batch_fir
 }
 
 // z = x W + b, a = f(z)
-template <class T> void Dense<T>::forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const {
+template <class T>
+void Dense<T>::forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last, std::uint64_t) const {
     kernels_.multiply(forward_product(memory, batch_first, batch_last));
     softmax_where_asked(memory, batch_first, batch_last);
 }

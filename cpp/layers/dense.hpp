@@ -13,7 +13,7 @@ template <class T> class Dense : public Layer<T> {
     std::vector<TensorShape> tensors() const override;
     bool keeps_input() const override { return activation_.keeps_input; }
     bool keeps_transposed() const override { return true; }
-    void forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const override;
+    void forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last, std::uint64_t key) const override;
     bool can_forward_panels() const override { return !is_softmax_; }
     bool describe_small(const LayerMemory<T>& memory, SmallLayer<T>& small) const override;
     void forward_panels(const LayerMemory<T>& memory, Index batch_first, Index batch_last, Range panels) const override;

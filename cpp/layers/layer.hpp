@@ -5,6 +5,7 @@
 // while it was in the cache (slope_epilogue); and so it does for the layer below.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -70,7 +71,16 @@ template <class T> class Layer {
     virtual std::vector<TensorShape> tensors() const = 0;
     virtual bool keeps_input() const = 0;      // needs `saved`
     virtual bool keeps_transposed() const = 0; // needs `transposed`, where the gradient of the input is wanted
-    virtual void forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const = 0;
+    // key: decides all that is random in this step
+    virtual void forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last,
+                         std::uint64_t key) const = 0;
+    // Whether it is there for training alone: elsewhere it has no memory of its own, and hands on what it is given. Its delta
+    // lies where that of the layer below does and is turned into it in place.
+    virtual bool trains_only() const { return false; }
+    virtual bool is_random() const { return false; } // where it trains
+    virtual double operations() const {              // multiply-adds for one sample
+        return static_cast<double>(inputs_) * static_cast<double>(outputs_);
+    }
     // The same for some panels of the output alone, by a layer whose units do not depend on each other. Then threads may
     // share out its units among themselves, not its rows: each reads but the weights that it updates.
     virtual bool can_forward_panels() const { return false; }

@@ -12,7 +12,7 @@ template <class T> std::vector<TensorShape> NarrowDense<T>::tensors() const {
 }
 
 template <class T>
-void NarrowDense<T>::forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const {
+void NarrowDense<T>::forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last, std::uint64_t) const {
     this->kernels_.multiply_narrow(this->forward_product(memory, batch_first, batch_last));
     this->softmax_where_asked(memory, batch_first, batch_last);
 }

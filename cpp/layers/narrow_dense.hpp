@@ -14,7 +14,7 @@ template <class T> class NarrowDense final : public Dense<T> {
     std::vector<TensorShape> tensors() const override;
     bool keeps_transposed() const override { return false; }
     bool can_forward_panels() const override { return false; }
-    void forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const override;
+    void forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last, std::uint64_t key) const override;
     void backward_input(const LayerMemory<T>& memory, Index batch_first, Index batch_last,
                         const Slope<T>& below) const override;
     std::vector<Tile> tiles(Index batch) const override;

@@ -4,6 +4,7 @@
 
 #include "base/require.hpp"
 #include "layers/dense.hpp"
+#include "layers/dropout.hpp"
 #include "layers/narrow_dense.hpp"
 
 namespace deltarule {
@@ -19,12 +20,19 @@ std::unique_ptr<Layer<T>> make_dense(const Kernels<T>& kernels, const LayerSpec&
     return std::make_unique<Dense<T>>(kernels, inputs, spec.units, spec.use_bias, activation);
 }
 
+template <class T>
+std::unique_ptr<Layer<T>> make_dropout(const Kernels<T>& kernels, const LayerSpec& spec, Index inputs) {
+    require(spec.rate >= 0 && spec.rate < 1, "Dropout(rate=", spec.rate, "): rate must be at least 0 and less than 1");
+    return std::make_unique<Dropout<T>>(kernels, inputs, spec.number, spec.rate);
+}
+
 template <class T> struct Row {
     const char* name;
     std::unique_ptr<Layer<T>> (*make)(const Kernels<T>&, const LayerSpec&, Index inputs);
 };
 template <class T> constexpr Row<T> rows[] = {
     {"dense", &make_dense<T>},
+    {"dropout", &make_dropout<T>},
 };
 
 } // namespace

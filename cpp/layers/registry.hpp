@@ -13,11 +13,13 @@ namespace deltarule {
 struct LayerSpec {
     std::string type;
     std::string name; // of its tensors: "<name>.weight"; the layer's number where the user gave none
+    Index number = 0; // its place in the network
     Index units = 0;
     std::string activation = "identity";
     bool use_bias = true;
     std::string init = "auto";
     double l1 = 0, l2 = 0;
+    double rate = 0;
 };
 
 std::vector<std::string> layer_names();

@@ -24,16 +24,19 @@ template <class T> Model<T>::Model(Spec spec, const KernelTable& table)
             multiply(size_, static_cast<Index>(sizeof(T)) * 1024);
         }
         inputs = layers_.back()->outputs();
+        is_random_ = is_random_ || layers_.back()->is_random();
         require(i + 1 == spec_.layers.size() || find_activation(kernels_, of.activation).value, "layer ", of.name,
                 ": softmax is for the last layer only; use relu, tanh or another elementwise activation inside the "
                 "network");
     }
+    require(!layers_.back()->trains_only(),
+            "the last layer is Dropout: what the network gives would be dropped out itself; end "
+            "in Dense");
 }
 
 template <class T> double Model<T>::operations_per_sample() const {
     double sum = 0;
-    for (const auto& layer : layers_)
-        sum += static_cast<double>(layer->inputs()) * static_cast<double>(layer->outputs());
+    for (const auto& layer : layers_) sum += layer->operations();
     return sum;
 }
 

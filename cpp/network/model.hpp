@@ -33,7 +33,8 @@ template <class T> class Model {
     Index size() const { return size_; } // of the flat array
     Index inputs() const { return spec_.inputs; }
     Index outputs() const { return layers_.back()->outputs(); }
-    double operations_per_sample() const; // multiply-adds of one forward pass
+    bool is_random() const { return is_random_; } // a step needs a key
+    double operations_per_sample() const;         // multiply-adds of one forward pass
 
     // The last layer with another activation: a loss that works on logits, probabilities from a network of logits.
     std::unique_ptr<Layer<T>> last_layer_with(const std::string& activation) const;
@@ -54,6 +55,7 @@ template <class T> class Model {
     std::vector<std::unique_ptr<Layer<T>>> layers_;
     std::vector<Tensor> tensors_;
     Index size_ = 0;
+    bool is_random_ = false;
 };
 
 } // namespace deltarule

@@ -39,11 +39,15 @@ template <class T>
 Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose, const std::string& output_activation)
     : model_(model), batch_size_(batch_size) {
     const bool training = purpose != Purpose::inference;
+    const bool with_input = purpose == Purpose::gradients_with_input;
+    const bool is_random = purpose == Purpose::fused_training || purpose == Purpose::training;
     for (const auto& layer : model.layers()) layers_.push_back(layer.get());
     if (!output_activation.empty()) {
         replaced_last_ = model.last_layer_with(output_activation);
         layers_.back() = replaced_last_.get();
     }
+
+    while (layers_[first_with_weights_]->trains_only()) ++first_with_weights_;
 
     // An odd number of rows from panel to panel: with a power of two, one row of all panels would share a few cache sets.
     const Index stride = batch_size | 1;
@@ -57,19 +61,26 @@ Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose, const st
         memory.input_gradient = memory.input;
         memory.transposed = {nullptr, layer.outputs(), layer.inputs()};
         if (i == 0) layout.place(&memory.input.data, stride, layer.inputs());
-        layout.place(&memory.output.data, stride, layer.outputs());
+        if (!layer.trains_only() || (is_random && layer.is_random()))
+            layout.place(&memory.output.data, stride, layer.outputs());
         if (!training) continue;
-        if (layer.keeps_input()) layout.place(&memory.saved, stride, layer.outputs());
-        layout.place(&memory.delta.data, stride, layer.outputs());
-        if (i == 0 && purpose != Purpose::training_with_input_gradient) continue;
+        if (layer.keeps_input() && (is_random || !layer.is_random()))
+            layout.place(&memory.saved, stride, layer.outputs());
+        if (!layer.trains_only()) layout.place(&memory.delta.data, stride, layer.outputs());
+        if (i <= first_with_weights_ && !with_input) continue;
         if (layer.keeps_transposed()) layout.place(&memory.transposed.data, layer.outputs(), layer.inputs());
         if (i == 0) layout.place(&memory.input_gradient.data, stride, layer.inputs());
     }
     if (training && purpose != Purpose::fused_training) layout.place(&gradients_, model.size() / panel_width<T>, 1);
     workspace_ = layout.make();
-    for (std::size_t i = 1; i < layers_.size(); ++i) {
-        memory_[i].input.data = memory_[i - 1].output.data;
-        memory_[i].input_gradient.data = memory_[i - 1].delta.data;
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+        LayerMemory<T>& memory = memory_[i];
+        if (i > 0) {
+            memory.input.data = memory_[i - 1].output.data;
+            memory.input_gradient.data = memory_[i - 1].delta.data;
+        }
+        if (!memory.output.data) memory.output.data = memory.input.data;
+        if (!memory.delta.data) memory.delta.data = memory.input_gradient.data;
     }
 
     std::vector<std::vector<Tensor>> tensors(layers_.size());
@@ -95,11 +106,12 @@ Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose, const st
                     updates.push_back(planned.stretches.back());
             }
             planned.cost = static_cast<double>(packed);
-            if (i == 0 && (tiles_.empty() || tiles_.back().tile.panels.first != planned.tile.panels.first))
+            if (i == first_with_weights_ &&
+                (tiles_.empty() || tiles_.back().tile.panels.first != planned.tile.panels.first))
                 tile_columns_.push_back(static_cast<Index>(tiles_.size()));
             tiles_.push_back(std::move(planned));
         }
-        if (i == 0) tile_columns_.push_back(static_cast<Index>(tiles_.size()));
+        if (i == first_with_weights_) tile_columns_.push_back(static_cast<Index>(tiles_.size()));
     }
     describe_small();
 }
@@ -116,9 +128,13 @@ template <class T> void Plan<T>::bind(T* parameters) {
 }
 
 template <class T> void Plan<T>::describe_small() {
-    small_.resize(batch_size_ <= small_batch ? layers_.size() : 0);
-    for (std::size_t i = 0; i < small_.size(); ++i)
-        if (!layers_[i]->describe_small(memory_[i], small_[i])) return small_.clear();
+    small_.clear();
+    if (batch_size_ > small_batch) return;
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+        if (layers_[i]->trains_only() && !memory_[i].saved) continue; // it does nothing here
+        small_.emplace_back();
+        if (!layers_[i]->describe_small(memory_[i], small_.back())) return small_.clear();
+    }
 }
 
 template <class T> Range Plan<T>::tile_columns_of(int thread, int threads) const {
@@ -128,8 +144,8 @@ template <class T> Range Plan<T>::tile_columns_of(int thread, int threads) const
 template <class T> bool Plan<T>::shares_out_units(int threads) const {
     constexpr Index worth_it =
         128 << 10; // bytes: what a thread reads meanwhile in what the other one wrote takes some 8 µs
-    if (threads == 1 || !layers_[0]->can_forward_panels()) return false;
-    const PanelView<T>& weight = memory_[0].tensors[0];
+    if (threads == 1 || !layers_[first_with_weights_]->can_forward_panels()) return false;
+    const PanelView<T>& weight = memory_[first_with_weights_].tensors[0];
     if (weight.size() * static_cast<Index>(sizeof(T)) < worth_it) return false;
     const double even = static_cast<double>(weight.panels()) / threads;
     for (int thread = 0; thread < threads; ++thread) {
@@ -176,19 +192,27 @@ template <class T> std::array<Range, 2> Plan<T>::tiles_of(int thread, int thread
 template <class T> void Plan<T>::forward_units(int thread, int threads, Index first, Index last) const {
     const Range columns = tile_columns_of(thread, threads);
     for (Index column = columns.first; column < columns.last; ++column)
-        layers_[0]->forward_panels(
-            memory_[0], first, last,
+        layers_[first_with_weights_]->forward_panels(
+            memory_[first_with_weights_], first, last,
             tiles_[static_cast<std::size_t>(tile_columns_[static_cast<std::size_t>(column)])].tile.panels);
 }
 
-template <class T> void Plan<T>::forward(Index first, Index last) const {
-    if (!is_small()) return forward_from(0, first, last);
+template <class T> void Plan<T>::forward(Index first, Index last, std::uint64_t key) const {
+    if (!is_small()) return forward_through(0, layers_.size(), first, last, key);
     model_.kernels().small_forward(small_.data(), static_cast<int>(small_.size()), first, last);
 }
 
-template <class T> void Plan<T>::forward_from(Index layer, Index first, Index last) const {
-    for (auto i = static_cast<std::size_t>(layer); i < layers_.size(); ++i)
-        layers_[i]->forward(memory_[i], first, last);
+template <class T>
+void Plan<T>::forward_through(std::size_t layer, std::size_t end, Index first, Index last, std::uint64_t key) const {
+    for (std::size_t i = layer; i < end; ++i) layers_[i]->forward(memory_[i], first, last, key);
+}
+
+template <class T> void Plan<T>::forward_before_units(Index first, Index last, std::uint64_t key) const {
+    forward_through(0, first_with_weights_, first, last, key);
+}
+
+template <class T> void Plan<T>::forward_after_units(Index first, Index last, std::uint64_t key) const {
+    forward_through(first_with_weights_ + 1, layers_.size(), first, last, key);
 }
 
 template <class T> void Plan<T>::backward(Index first, Index last) const {

@@ -23,7 +23,8 @@ enum class Purpose {
     inference,
     fused_training, // each tile's gradient is used up before the next is computed: there is no array of all of them
     training,
-    training_with_input_gradient
+    gradients, // no update comes of them, and nothing drops out: those of the network as it predicts
+    gradients_with_input
 };
 
 template <class T> struct PlanTile {
@@ -60,12 +61,15 @@ template <class T> class Plan {
     // A share of the tiles of about equal cost: of the first layer where its units are shared out, and of all others.
     std::array<Range, 2> tiles_of(int thread, int threads) const;
 
-    void forward(Index first, Index last) const;
-    // Whether threads share out the units of the first layer, which `forward_units` computes for them, and not its rows: with
-    // many weights a thread would wait for those that another one has just updated. Then comes forward_from(1, …).
+    // key: of the step, for layers that are random in training
+    void forward(Index first, Index last, std::uint64_t key = 0) const;
+    // Whether threads share out the units of the first layer with weights, which `forward_units` computes for them, and not its
+    // rows: with many weights a thread would wait for those that another one has just updated. Before it comes
+    // forward_before_units, after it forward_after_units, each by rows.
     bool shares_out_units(int threads) const;
+    void forward_before_units(Index first, Index last, std::uint64_t key) const;
     void forward_units(int thread, int threads, Index first, Index last) const;
-    void forward_from(Index layer, Index first, Index last) const;
+    void forward_after_units(Index first, Index last, std::uint64_t key) const;
     void backward(Index first, Index last) const;
     // The tile's part of gradients(), or, where `packed` is given, its stretches one after the other in there.
     void gradient(const PlanTile<T>& tile, Index batch, T* packed = nullptr) const;
@@ -80,7 +84,8 @@ template <class T> class Plan {
     Index first_layer_not_finite(Index batch) const;
 
   private:
-    Range tile_columns_of(int thread, int threads) const; // of tiles, in the first layer
+    void forward_through(std::size_t layer, std::size_t end, Index first, Index last, std::uint64_t key) const;
+    Range tile_columns_of(int thread, int threads) const; // of tiles, in the first layer with weights
     void describe_small();
 
     const Model<T>& model_;
@@ -88,9 +93,10 @@ template <class T> class Plan {
     std::unique_ptr<Layer<T>> replaced_last_;
     std::vector<const Layer<T>*> layers_;
     std::vector<LayerMemory<T>> memory_;
+    std::size_t first_with_weights_ = 0;
     std::vector<PlanTile<T>> tiles_;
     std::vector<Index>
-        tile_columns_; // the first tile of each column of tiles of the first layer, and the one after the last
+        tile_columns_; // the first tile of each column of tiles of that first layer, and the one after the last
     std::vector<SmallLayer<T>> small_; // empty: some layer, or the batch, is not
     Buffer<T> workspace_;
     T* parameters_ = nullptr;

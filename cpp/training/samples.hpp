@@ -28,6 +28,7 @@ template <class T> struct Samples {
 struct Batch {
     const std::int64_t* order;
     Index first, count;
+    std::uint64_t key = 0; // of what is random in the step
     Index sample(Index row) const { return order ? static_cast<Index>(order[row]) : first + row; }
 };
 

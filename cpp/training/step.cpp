@@ -92,16 +92,19 @@ template <class T> void Step<T>::forward_and_backward(int thread, int threads, B
     const auto gather = [&](Index first, Index last) { batch_loss_.gather(samples, batch, total_weight, first, last); };
     const bool by_units = plan_.shares_out_units(threads);
     if (by_units) {
-        in_blocks(mine, gather);
+        in_blocks(mine, [&](Index first, Index last) {
+            gather(first, last);
+            plan_.forward_before_units(first, last, batch.key);
+        });
         barrier.wait();
         in_blocks({0, batch.count},
                   [&](Index first, Index last) { plan_.forward_units(thread, threads, first, last); });
         barrier.wait();
     }
     const auto forward = [&](Index first, Index last) {
-        if (by_units) return plan_.forward_from(1, first, last);
+        if (by_units) return plan_.forward_after_units(first, last, batch.key);
         gather(first, last);
-        plan_.forward(first, last);
+        plan_.forward(first, last, batch.key);
     };
     if (loss_.kernel)
         return in_blocks(mine, [&](Index first, Index last) {

@@ -10,10 +10,11 @@ template <class T> Stepper<T>::Stepper(const Model<T>& model, T* parameters, Opt
                                        const Loss<T>& loss, const Clipping& clipping)
     : model_(model), parameters_(parameters), optimizer_(optimizer), loss_(loss), clipping_(clipping) {}
 
-template <class T> Outcome Stepper<T>::step(const Samples<T>& samples, int threads, std::function<bool()> interrupted) {
+template <class T>
+Outcome Stepper<T>::step(const Samples<T>& samples, int threads, std::function<bool()> interrupted, std::uint64_t key) {
     if (!plan_ || plan_->batch_size() < samples.size()) {
         auto plan = std::make_unique<Plan<T>>(
-            model_, samples.size(), optimizer_ ? step_purpose(model_, samples.size(), clipping_) : Purpose::training,
+            model_, samples.size(), optimizer_ ? step_purpose(model_, samples.size(), clipping_) : Purpose::gradients,
             output_activation(model_, loss_));
         batch_loss_ = std::make_unique<BatchLoss<T>>(loss_, *plan, true);
         step_.reset();
@@ -29,7 +30,7 @@ template <class T> Outcome Stepper<T>::step(const Samples<T>& samples, int threa
     Outcome outcome = Outcome::failed;
     const int team = static_cast<int>(std::min<Index>(threads, samples.size()));
     run_team(team, [&](int thread, Barrier& barrier) {
-        const Outcome mine = step_->run(thread, team, barrier, samples, {nullptr, 0, samples.size()});
+        const Outcome mine = step_->run(thread, team, barrier, samples, {nullptr, 0, samples.size(), key});
         if (thread == 0) outcome = mine;
     });
     monitor_.begin({}); // the caller's question goes with the caller

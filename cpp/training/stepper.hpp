@@ -14,7 +14,8 @@ template <class T> class Stepper {
             const Clipping& clipping);
 
     // A batch of any size; the plan grows with the largest. Diverged, interrupted or failed: nothing was changed.
-    Outcome step(const Samples<T>& samples, int threads, std::function<bool()> interrupted);
+    // key: of a step that updates, where the model is random in training.
+    Outcome step(const Samples<T>& samples, int threads, std::function<bool()> interrupted, std::uint64_t key = 0);
     // One update from gradients of the caller's own, which are clipped in place. false: diverged, nothing was changed.
     bool apply(VectorView<T> gradients);
     double loss() const { return step_->loss(); }

@@ -116,7 +116,7 @@ template <class T> class Loop {
         for (; step < end; ++step) {
             const Index first = step * batch_size_;
             const Batch batch{options_.shuffle ? order_.data + first : nullptr, first,
-                              std::min(batch_size_, samples_.size() - first)};
+                              std::min(batch_size_, samples_.size() - first), key_of(step)};
             const Outcome outcome = step_.run(thread, active, barrier, samples_, batch);
             if (outcome != Outcome::updated) return outcome;
             if (thread != 0) continue;
@@ -126,6 +126,12 @@ template <class T> class Loop {
             ++step_in_epoch_;
         }
         return Outcome::updated;
+    }
+
+    std::uint64_t key_of(Index step) const {
+        if (!model_.is_random()) return 0;
+        return step_key(options_.seed, static_cast<std::uint64_t>(*options_.epochs_trained),
+                        static_cast<std::uint64_t>(step));
     }
 
     void end_epoch(Index epoch, Outcome outcome, double seconds) {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 from .errors import DivergenceError
 from .history import History
-from .layers import Dense
+from .layers import Dense, Dropout
 from .losses import (
     BinaryCrossEntropy,
     CrossEntropy,
@@ -58,6 +58,7 @@ __all__ = [
     "CrossEntropy",
     "Dense",
     "DivergenceError",
+    "Dropout",
     "GradientCheck",
     "Hinge",
     "History",

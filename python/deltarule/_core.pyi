@@ -154,6 +154,8 @@ class StepperFloat32:
         clip_norm: float,
         clip_value: float,
         target_range: tuple[float, float] | None,
+        seed: int,
+        epochs_trained: npt.NDArray[np.int64],
     ) -> None: ...
     def step_small(self, inputs: object, targets: object) -> float | None: ...
     def step(
@@ -254,6 +256,8 @@ class StepperFloat64:
         clip_norm: float,
         clip_value: float,
         target_range: tuple[float, float] | None,
+        seed: int,
+        epochs_trained: npt.NDArray[np.int64],
     ) -> None: ...
     def step_small(self, inputs: object, targets: object) -> float | None: ...
     def step(

@@ -90,7 +90,7 @@ class Twin:
         y = self.y
         if not self.own_loss:
             labels = self._loss.name == "cross_entropy" and self.y.ndim == 1
-            y = np.eye(self.network.layers[-1].weight.shape[1])[self.y] if labels else self.y.astype(np.float64)
+            y = np.eye(self.network.last.weight.shape[1])[self.y] if labels else self.y.astype(np.float64)
         value, gradients = self.loss_and_gradients()
         of_loss, of_gradients = eps * abs(value), dict.fromkeys(gradients, 0.0)
         for _ in range(_DRAWS):
@@ -98,6 +98,8 @@ class Twin:
             for array in moved.parameters.values():
                 array += error(array)
             for layer in moved.layers:
+                if isinstance(layer, reference.Dropout):
+                    continue
                 layer.activation = cast(Any, _RoundedActivation(layer.activation, error))
             moved_value, moved_gradients = moved.loss_and_gradients(
                 self.X + error(self.X), y if self.own_loss else y + error(y), self._loss, self.sample_weight

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..layers import Dense
 from ..network import Network, files
 from ..preprocessing import Standardizer
 
@@ -95,10 +96,9 @@ def fold(network: Network, inputs: Standardizer, outputs: Standardizer | None = 
     """
     state = {name: array.astype(np.float64) for name, array in network.state_dict().items()}
     layers = [replace(layer, name=None) for layer in network.layers]
-    state = dict(
-        zip((f"{i}.{part}" for i in range(len(layers)) for part in ("weight", "bias")), state.values(), strict=True)
-    )
-    first, last = "0", str(len(layers) - 1)
+    dense = [number for number, layer in enumerate(layers) if isinstance(layer, Dense)]
+    state = dict(zip((f"{i}.{part}" for i in dense for part in ("weight", "bias")), state.values(), strict=True))
+    first, last = str(dense[0]), str(dense[-1])
     with np.errstate(over="ignore", invalid="ignore"):
         state[f"{first}.weight"] = state[f"{first}.weight"] / inputs.scale_[:, None]
         state[f"{first}.bias"] = state[f"{first}.bias"] - inputs.mean_ @ state[f"{first}.weight"]
@@ -124,7 +124,7 @@ def load(path: str | os.PathLike[str]) -> TableModel:
         )
     columns = _read_columns(text)
     outputs = len(columns.classes) or 1
-    if len(columns.features) != network.input_shape or network.layers[-1].units != outputs:
+    if len(columns.features) != network.input_shape or network._last.units != outputs:
         raise ValueError(f"{os.fspath(path)!r} contradicts itself about its columns; train the model again")
     return TableModel(network, columns)
 

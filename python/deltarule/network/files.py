@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from ..layers import Dropout
 from ..losses import Loss, loss_from_spec
 
 if TYPE_CHECKING:
@@ -144,6 +145,8 @@ def _check_header(spec: Any, file: Any) -> None:
     dtype = spec.get("dtype")
     inputs = spec["input_shape"][0] if len(spec["input_shape"]) == 1 else None
     for number, layer in enumerate(spec["layers"]):
+        if isinstance(layer, dict) and layer.get("type") == Dropout.type:
+            continue  # no arrays, and as many units as the layer before
         units = layer.get("units") if isinstance(layer, dict) else None
         if type(inputs) is not int or type(units) is not int or inputs < 1 or units < 1:
             raise ValueError(f"layer {number} of its spec has {inputs!r} inputs and {units!r} units")

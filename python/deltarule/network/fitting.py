@@ -199,7 +199,7 @@ def evaluate(
     results = {"loss": value}
     if found:
         kind = prepared.found.targets if isinstance(prepared.found, Loss) else "values"
-        last = network.layers[-1].activation_name
+        last = network._last.activation_name
         activation = "sigmoid" if kind == "probabilities" and last == "identity" else ""
         output = network._native.predict(network._flat, features, activation, *threads)
         targets = np.asarray(y) if prepared.targets is None else prepared.targets

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data import as_matrix
+from ..layers import Dense
 from . import fitting, preparing
 from .structure import Array, Structure
 
@@ -25,13 +26,13 @@ class Network(Structure):
     Parameters
     ----------
     layers : sequence of layers
-        At least one; see `Dense`.
+        At least one, the last one dense; see `Dense` and `Dropout`.
     input_shape : int or tuple of one int, optional
         Number of features. None: taken from X when the network first sees data.
     dtype : {"float32", "float64"}, default="float32"
         Of weights and arithmetic.
     seed : int, default=0
-        Decides the initial weights and every shuffle, on every machine alike; 0 <= seed < 2**64.
+        Decides the initial weights, every shuffle and what drops out, on every machine alike; 0 <= seed < 2**64.
 
     Raises
     ------
@@ -146,7 +147,7 @@ class Network(Structure):
     def loss_and_gradients(
         self, X: Any, y: Any, *, loss: str | Loss | CustomLoss, sample_weight: Any = None, n_threads: int | None = None
     ) -> tuple[float, dict[str, Array]]:
-        """The loss of X and y taken as one batch, and its gradient for each parameter.
+        """The loss of X and y taken as one batch, and its gradient for each parameter; without dropout.
 
         Parameters
         ----------
@@ -185,6 +186,8 @@ class Network(Structure):
 
     def forward(self, X: Any) -> Array:
         """The output for X, as `predict`, and keeps what `backward` needs; for callers with a loss of their own.
+
+        Without dropout, as all but the steps of a training.
 
         Examples
         --------
@@ -306,7 +309,10 @@ class Network(Structure):
         )
 
     def __repr__(self) -> str:
-        layers = ", ".join(f"Dense({layer.units}, {layer.activation!r})" for layer in self.layers)
+        layers = ", ".join(
+            f"Dense({layer.units}, {layer.activation!r})" if isinstance(layer, Dense) else f"Dropout({layer.rate})"
+            for layer in self.layers
+        )
         return f"Network([{layers}], input_shape={self.input_shape}, dtype={self.dtype.name!r}, seed={self.seed})"
 
     def summary(self) -> None:
@@ -322,9 +328,13 @@ class Network(Structure):
         13 parameters, float32, from 2 inputs
         """
         self._require_built()
-        print(f"{'layer':<6} {'type':<6} {'activation':<11} {'output shape':<13} parameters")
+        kinds = max(6, *(len(layer.type) for layer in self.layers))
+        print(f"{'layer':<6} {'type':<{kinds}} {'activation':<11} {'output shape':<13} parameters")
+        units = self.input_shape
         for number, layer in enumerate(self.layers):
             count = sum(int(np.prod(shape)) for _, shape, of in self._native.tensors if of == number)
-            name, shape = layer.name or str(number), f"(n, {layer.units})"
-            print(f"{name:<6} {layer.type:<6} {layer.activation:<11} {shape:<13} {count:>10}")
+            units, detail = (
+                (layer.units, layer.activation) if isinstance(layer, Dense) else (units, f"rate {layer.rate:g}")
+            )
+            print(f"{layer.name or number!s:<6} {layer.type:<{kinds}} {detail:<11} {f'(n, {units})':<13} {count:>10}")
         print(f"{self.n_parameters} parameters, {self.dtype.name}, from {self.input_shape} inputs")

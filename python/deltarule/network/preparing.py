@@ -46,7 +46,7 @@ def prepare(
     n_samples = len(features)
     if not isinstance(found, Loss):
         return _prepare_custom(network, n_samples, y, found, sample_weight, name)
-    outputs = network.layers[-1].units
+    outputs = network._last.units
     check_output(network, found)
     targets = as_targets(y, n_samples, kind=found.targets, outputs=outputs, dtype=network.dtype, name=name)
     weights = as_sample_weight(sample_weight, n_samples, network.dtype)
@@ -59,7 +59,7 @@ def with_class_weight(network: Network, prepared: Prepared, class_weight: Mappin
         return prepared
     if prepared.targets is None or not isinstance(prepared.found, Loss):
         raise ValueError("class_weight does not reach a loss of your own: weigh the samples inside the function")
-    outputs, targets = network.layers[-1].units, prepared.targets
+    outputs, targets = network._last.units, prepared.targets
     weights = class_weights(class_weight, targets, outputs, network.dtype, prepared.found.targets)
     if prepared.weights is not None:
         weights = weights * prepared.weights
@@ -68,7 +68,7 @@ def with_class_weight(network: Network, prepared: Prepared, class_weight: Mappin
 
 def check_output(network: Network, loss: Loss) -> None:
     """A last layer that does not go with the loss is a mistake that would train without a word."""
-    last = network.layers[-1]
+    last = network._last
     activation, link = last.activation_name, _LINKS.get(loss.name)
     if link and activation in _LINKS.values() and activation != link:
         raise ValueError(
@@ -129,7 +129,7 @@ def optimizer_for_core(optimizer: Optimizer) -> tuple[str, list[float]]:
 
 def probability_activation(network: Network) -> str:
     """The activation with which the last layer gives probabilities; "" stands for the one it has."""
-    last = network.layers[-1].activation_name
+    last = network._last.activation_name
     if last in _LINKS.values():
         return ""
     name = network.loss.name if isinstance(network.loss, Loss) else None

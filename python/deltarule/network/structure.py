@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from .. import _core
 from ..data import as_matrix
-from ..layers import Layer, layer_from_spec
+from ..layers import Dense, Layer, layer_from_spec
 from ..losses import CustomLoss, Loss
 from ..names import did_you_mean, require_integer
 from ..threads import available_threads, resolve_threads
@@ -93,6 +93,11 @@ class Structure:
                 raise TypeError(f"layers holds {layer!r}: expected layers such as deltarule.Dense(10, 'relu')")
         if not self.layers:
             raise ValueError("layers=[]: a network needs at least one layer, such as deltarule.Dense(1)")
+        if not isinstance(self.layers[-1], Dense):
+            raise ValueError(
+                f"{self.layers[-1]!r} is the last layer: it would drop out what the network gives; end in Dense, such "
+                "as deltarule.Dense(1)"
+            )
         self.dtype = _check_dtype(dtype)
         self.seed = require_integer("seed", seed, least=0, most=2**64 - 1)
         self._check_names()
@@ -108,7 +113,7 @@ class Structure:
         for number, layer in enumerate(self.layers):
             spec = layer.to_spec()
             for argument, known in (("activation", WORDS["activations"]), ("init", WORDS["initializers"])):
-                if spec[argument] not in known:
+                if argument in spec and spec[argument] not in known:
                     raise ValueError(
                         f"layer {number} has {argument}={getattr(layer, argument)!r}, which is unknown: "
                         f"{did_you_mean(spec[argument], known)}"
@@ -144,6 +149,12 @@ class Structure:
                 "the network does not know its number of inputs yet: give input_shape to Network, or call fit or "
                 "predict first"
             )
+
+    @property
+    def _last(self) -> Dense:
+        last = self.layers[-1]
+        assert isinstance(last, Dense)  # checked when the network was made
+        return last
 
     @property
     def input_shape(self) -> int | None:
@@ -311,7 +322,7 @@ class Structure:
         return resolve_threads(n_threads), available_threads()
 
     def _stepper(self, *arguments: Any) -> Any:
-        return _STEPPER[self.dtype.name](self._native, self._flat, *arguments)
+        return _STEPPER[self.dtype.name](self._native, self._flat, *arguments, self.seed, self._epochs)
 
 
 def _check_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:

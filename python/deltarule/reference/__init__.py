@@ -33,11 +33,11 @@ To add a formula, write its class into the module of its kind; the mathematics i
 
 from __future__ import annotations
 
-from . import activations, initializers, layers, losses, network, optimizers
+from . import activations, initializers, layers, losses, masks, network, optimizers
 from .activations import ACTIVATIONS
 from .clipping import clip_by_global_norm, clip_by_value
 from .initializers import INITIALIZERS
-from .layers import LAYERS, Dense
+from .layers import LAYERS, Dense, Dropout
 from .losses import LOSSES
 from .network import Network
 from .optimizers import OPTIMIZERS
@@ -49,6 +49,7 @@ __all__ = [
     "LOSSES",
     "OPTIMIZERS",
     "Dense",
+    "Dropout",
     "Network",
     "activations",
     "clip_by_global_norm",
@@ -56,6 +57,7 @@ __all__ = [
     "initializers",
     "layers",
     "losses",
+    "masks",
     "network",
     "optimizers",
 ]

@@ -17,7 +17,7 @@ from ..names import find
 from . import losses, optimizers
 from .activations import Array
 from .clipping import clip_by_global_norm, clip_by_value
-from .layers import LAYERS, Dense
+from .layers import LAYERS, Dense, Dropout, Layer
 from .losses import Loss
 from .optimizers import Optimizer, State
 
@@ -48,13 +48,13 @@ class Network:
 
     Parameters
     ----------
-    layers : sequence of Dense
-        At least one, in the order of the way forward.
+    layers : sequence of Dense and Dropout
+        At least one, in the order of the way forward; the last one is dense.
 
     Raises
     ------
     ValueError
-        If there is no layer.
+        If there is no layer, or the last one is not dense.
 
     Examples
     --------
@@ -70,10 +70,13 @@ class Network:
     array([[30.]])
     """
 
-    def __init__(self, layers: Sequence[Dense]) -> None:
+    def __init__(self, layers: Sequence[Layer]) -> None:
         if not layers:
             raise ValueError("layers is empty: a network needs at least one layer")
-        self.layers = list(layers)
+        if not isinstance(layers[-1], Dense):
+            raise ValueError(f"the last layer is {type(layers[-1]).__name__}: expected Dense, which gives the output")
+        self.layers: list[Layer] = list(layers)
+        self.last: Dense = layers[-1]
         self._states: dict[str, State] = {}
         self._states_of = ""
 
@@ -107,10 +110,13 @@ class Network:
         for place, settings in enumerate(spec["layers"]):
             prefix = f"{settings.get('name') or place}."
             own = {key.removeprefix(prefix): value for key, value in parameters.items() if key.startswith(prefix)}
-            layers.append(find("layer type", settings["type"], LAYERS).from_spec(settings, own))
+            layer = find("layer type", settings["type"], LAYERS).from_spec(settings, own)
+            if isinstance(layer, Dropout):
+                layer.place = place
+            layers.append(layer)
         return cls(layers)
 
-    def _by_name(self) -> list[tuple[str, Dense]]:
+    def _by_name(self) -> list[tuple[str, Layer]]:
         """Return each layer with what it is called: its own name, or its place."""
         return [(layer.name or str(place), layer) for place, layer in enumerate(self.layers)]
 
@@ -140,8 +146,11 @@ class Network:
         ValueError
             If X has not the columns that the first layer takes.
         """
+        return self._forward(X, None)
+
+    def _forward(self, X: Any, key: int | None) -> Array:
         for layer in self.layers:
-            X = layer.forward(X)
+            X = layer.forward(X, key=key) if isinstance(layer, Dropout) else layer.forward(X)
         return np.asarray(X)
 
     def backward(self, grad_output: Any) -> Array:
@@ -167,20 +176,19 @@ class Network:
         return np.asarray(grad_output)
 
     def _is_fused(self, loss: Loss) -> bool:
-        return (self.layers[-1].activation.name, loss.name) in FUSED
+        return (self.last.activation.name, loss.name) in FUSED
 
-    def _forward_to_loss(self, X: Any, loss: Loss) -> Array:
+    def _forward_to_loss(self, X: Any, loss: Loss, key: int | None = None) -> Array:
         """Return what the loss looks at: the output, or the last layer's z in the fused pairs."""
-        output = self.forward(X)
-        logits = self.layers[-1].z
+        output = self._forward(X, key)
+        logits = self.last.z
         return logits if self._is_fused(loss) and logits is not None else output
 
     def _backward_from_loss(self, grad: Array, loss: Loss) -> None:
         """Go back from the derivative with respect to what the loss looked at."""
-        *before, last = self.layers
         # In the fused pairs it is dL/dz, the delta itself; otherwise dL/da.
-        grad = last.backward_from_delta(grad) if self._is_fused(loss) else last.backward(grad)
-        for layer in reversed(before):
+        grad = self.last.backward_from_delta(grad) if self._is_fused(loss) else self.last.backward(grad)
+        for layer in reversed(self.layers[:-1]):
             grad = layer.backward(grad)
 
     def loss(self, X: Any, y: Any, loss: str | Mapping[str, Any] | Loss, sample_weight: Any = None) -> float:
@@ -210,7 +218,13 @@ class Network:
         return data + sum(layer.penalty() for layer in self.layers)
 
     def loss_and_gradients(
-        self, X: Any, y: Any, loss: str | Mapping[str, Any] | Loss, sample_weight: Any = None
+        self,
+        X: Any,
+        y: Any,
+        loss: str | Mapping[str, Any] | Loss,
+        sample_weight: Any = None,
+        *,
+        key: int | None = None,
     ) -> tuple[float, dict[str, Array]]:
         """Return the loss and its derivative with respect to every parameter: forward, loss, backward.
 
@@ -218,6 +232,8 @@ class Network:
         ----------
         X, y, loss, sample_weight
             As in `loss`.
+        key : int, optional
+            Of a training step, in which units drop out; see `deltarule.reference.masks.step_key`. None: none does.
 
         Returns
         -------
@@ -232,11 +248,12 @@ class Network:
             If the shapes do not match.
         """
         chosen = losses.get(loss)
-        value, grad = chosen.value_and_gradient(self._forward_to_loss(X, chosen), y, sample_weight)
+        value, grad = chosen.value_and_gradient(self._forward_to_loss(X, chosen, key), y, sample_weight)
         self._backward_from_loss(grad, chosen)
         gradients = self.gradients
         for name, layer in self._by_name():
-            gradients[f"{name}.weight"] = gradients[f"{name}.weight"] + layer.penalty_gradient()
+            if isinstance(layer, Dense):
+                gradients[f"{name}.weight"] = gradients[f"{name}.weight"] + layer.penalty_gradient()
         return value + sum(layer.penalty() for layer in self.layers), gradients
 
     def step(
@@ -248,6 +265,7 @@ class Network:
         sample_weight: Any = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
+        key: int | None = None,
     ) -> float:
         """Update every parameter once, and return the loss from before.
 
@@ -262,6 +280,8 @@ class Network:
             The greatest norm of all gradients together.
         clip_value : float, > 0, optional
             The greatest size of each number in them; comes before the norm when both are given.
+        key : int, optional
+            As in `loss_and_gradients`.
 
         Returns
         -------
@@ -274,7 +294,7 @@ class Network:
             If the shapes do not match, or a name or setting is wrong.
         """
         rule = optimizers.get(optimizer)
-        value, gradients = self.loss_and_gradients(X, y, loss, sample_weight)
+        value, gradients = self.loss_and_gradients(X, y, loss, sample_weight, key=key)
         if clip_value is not None:
             gradients = clip_by_value(gradients, clip_value)
         if clip_norm is not None:
@@ -283,9 +303,9 @@ class Network:
             self._states = {name: rule.start(array) for name, array in self.parameters.items()}
             self._states_of = rule.name
         for name, layer in self._by_name():
-            for key, array in layer.parameters.items():
-                full_name = f"{name}.{key}"
-                setattr(layer, key, rule.update(array, gradients[full_name], self._states[full_name]))
+            for part, array in layer.parameters.items():
+                full_name = f"{name}.{part}"
+                setattr(layer, part, rule.update(array, gradients[full_name], self._states[full_name]))
         return value
 
     def numerical_gradients(
