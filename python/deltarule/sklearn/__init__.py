@@ -1,6 +1,7 @@
 """scikit-learn's MLPClassifier and MLPRegressor, trained by the core: the same results, many times faster, and more.
 
-Change one import line: ``from deltarule.sklearn import MLPClassifier``. Needs scikit-learn: the extra deltarule[sklearn].
+Change one import line: ``from deltarule.sklearn import MLPClassifier``. The extra deltarule[sklearn] brings what it
+needs.
 """
 
 from __future__ import annotations

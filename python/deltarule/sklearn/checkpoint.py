@@ -92,7 +92,8 @@ class Checkpoint:
         arrays["val_loss_curve"] = np.array(estimator.val_loss_curve_ or [], np.float64)
         if fit.best is not None:
             arrays["validation_scores"] = np.array(estimator.validation_scores_, np.float64)
-            arrays["best"] = fit.best.flat
+            if fit.best.flat is not None:
+                arrays["best"] = fit.best.flat
         return arrays
 
     def _numbers(self) -> dict[str, Any]:
@@ -144,7 +145,7 @@ class Checkpoint:
             estimator.val_loss_curve_ = arrays["val_loss_curve"].tolist()
         if fit.best is not None:
             estimator.validation_scores_ = arrays["validation_scores"].tolist()
-            fit.best.flat, fit.best.score = arrays["best"], float(numbers["best_score"])
+            fit.best.flat, fit.best.score = arrays.get("best"), float(numbers["best_score"])
         estimator.n_iter_, estimator.t_ = int(numbers["n_iter"]), int(numbers["t"])
         if estimator.n_iter_:
             estimator.loss_ = float(numbers["loss"])

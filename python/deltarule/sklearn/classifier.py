@@ -364,4 +364,4 @@ class MLPClassifier(Perceptron, _MLPClassifier):  # type: ignore[misc]
         return np.asarray(self._label_binarizer.inverse_transform(targets))
 
     def _own_score(self, outputs: Array, held_out: Samples) -> float:
-        return accuracy(outputs, held_out)
+        return accuracy(outputs, held_out) if len(self.classes_) > 1 else 1.0

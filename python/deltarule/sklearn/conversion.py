@@ -102,7 +102,6 @@ def from_sklearn(kind: Any, model: Any, parameters: dict[str, Any]) -> Any:
     layers = layers_of(estimator, sizes[:-1], sizes[-1])
     network = network_of(layers, coefs, intercepts, np.result_type(*coefs))
     estimator._weights = Weights(network)
-    estimator._best_flat = None
     if "loss_curve_" in estimator.__dict__:
         estimator.val_loss_curve_ = None
     optimizer = getattr(model, "_optimizer", None)

@@ -37,12 +37,16 @@ def r2(outputs: Array, held_out: Samples) -> float:
 
 
 class BestWeights:
-    """The weights of the epoch with the best score, of this fit or of those before that it goes on from."""
+    """The weights of the epoch with the best score.
 
-    def __init__(self, network: Network, score: float, flat: Array | None) -> None:
+    Before the first epoch of all these are the weights that training starts from. A later fit that finds nothing better
+    keeps the weights of its end, as in scikit-learn.
+    """
+
+    def __init__(self, network: Network, score: float, *, is_first: bool) -> None:
         self._network = network
         self.score = score
-        self.flat: Array = network._flat.copy() if flat is None else flat
+        self.flat: Array | None = network._flat.copy() if is_first else None
 
     def see(self, score: float) -> None:
         """Keep the weights of now, where the score is better than all before."""
@@ -52,4 +56,5 @@ class BestWeights:
 
     def restore(self) -> None:
         """Give them back to the network."""
-        self._network._native.assign(self._network._flat, self.flat)
+        if self.flat is not None:
+            self._network._native.assign(self._network._flat, self.flat)

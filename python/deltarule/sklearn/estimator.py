@@ -24,7 +24,7 @@ from . import conversion
 from .checkpoint import random_state_of
 from .early_stopping import predictions
 from .lbfgs import fit_lbfgs
-from .parameters import hidden_sizes, is_stochastic, layers_of, optimizer_of, output_activation_for_core
+from .parameters import hidden_activations, hidden_sizes, is_stochastic, layers_of, optimizer_of, output_activation_for_core
 from .protocol import CallbackSupportMixin, epochs_of
 from .samples import Samples
 from .solver import Solver
@@ -98,6 +98,8 @@ class Perceptron(CallbackSupportMixin):
         given = {"sample_weight": sample_weight} if sample_weight is not None else {}
         protocol = epochs_of(self, X, y, given)
         X, y = self._validate(X, y, incremental, reset=first_pass)
+        if not is_stochastic(self):
+            X = X.astype(np.float64, copy=False)  # SciPy's vectors are, and the weights with them
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
         samples = Samples(X, self._targets(y, X.dtype), self._weights_of(y, sample_weight, X.dtype))
@@ -144,11 +146,11 @@ class Perceptron(CallbackSupportMixin):
         self.n_layers_ = len(units)
         self.out_activation_ = self._out_activation()
         layers = layers_of(self, sizes, self.n_outputs_)
-        activations = [layer.activation_name for layer in layers if layer.type == "dense"][: len(sizes)]
+        activations = hidden_activations(self, max(len(sizes), 1))
         coefs, intercepts = [], []
         for number, (inputs, outputs) in enumerate(pairwise(units)):
             # Glorot and Bengio's bound; the last layer takes the factor of the one before, as scikit-learn has it.
-            factor = 2.0 if activations[min(number, len(sizes) - 1)] == "sigmoid" else 6.0
+            factor = 2.0 if activations[min(number, len(activations) - 1)] == "sigmoid" else 6.0
             bound = np.sqrt(factor / (inputs + outputs))
             coefs.append(self._random_state.uniform(-bound, bound, (inputs, outputs)))
             intercepts.append(self._random_state.uniform(-bound, bound, outputs))
@@ -158,7 +160,6 @@ class Perceptron(CallbackSupportMixin):
         dtype = X.dtype if is_stochastic(self) else np.float64
         network = network_of(layers, coefs, intercepts, dtype, seed)
         self._weights = Weights(network)
-        self._best_flat = None
         if is_stochastic(self):
             self.loss_curve_: list[float] = []
             self.val_loss_curve_: list[float] | None = None
@@ -204,8 +205,8 @@ class Perceptron(CallbackSupportMixin):
             if held_out is None:
                 samples, held_out = self._hold_out(samples)
             score = self._score_of(network, held_out)
-        if validation is not None and self.val_loss_curve_ is None:
-            self.val_loss_curve_ = []
+        if self.__dict__.get("val_loss_curve_") is None:
+            self.val_loss_curve_ = None if validation is None else []
         fit = StochasticFit(
             self, network, samples, score=score, validation=validation, incremental=incremental, protocol=protocol
         )
@@ -215,7 +216,7 @@ class Perceptron(CallbackSupportMixin):
 
     def _hold_out(self, samples: Samples) -> tuple[Samples, Samples]:
         """What is trained on, and what early stopping looks at; stratified for two classes, as in scikit-learn."""
-        stratify = samples.y[:, 0] > 0.5 if is_classifier(self) and self.n_outputs_ == 1 else None
+        stratify = samples.y > 0.5 if is_classifier(self) and self.n_outputs_ == 1 else None
         weights = [] if samples.sample_weight is None else [samples.sample_weight]
         parts = train_test_split(
             samples.X,
@@ -292,10 +293,12 @@ class Perceptron(CallbackSupportMixin):
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         network = self._network()
-        dtype = np.float32 if np.result_type(X.dtype, network.dtype) == np.float32 else np.float64
-        network = self._weights.in_dtype(np.dtype(dtype))
+        of_answer = np.result_type(X.dtype, network.dtype)
+        dtype = np.dtype(np.float32 if of_answer == np.float32 else np.float64)
+        network = self._weights.in_dtype(dtype)
         activation = output_activation_for_core(self.out_activation_)
-        return predictions(network, X.astype(dtype, copy=False), activation, network._threads(self.n_threads))
+        threads = network._threads(self.n_threads)
+        return predictions(network, X.astype(dtype, copy=False), activation, threads).astype(of_answer, copy=False)
 
     def plot_loss_curve(self, ax: Any = None) -> Axes:
         """Draw loss_curve_, val_loss_curve_ and validation_scores_ over the epochs, as far as there are any.

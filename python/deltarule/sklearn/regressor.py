@@ -236,7 +236,7 @@ class MLPRegressor(Perceptron, _MLPRegressor):  # type: ignore[misc]
         """
         return self._fit(X, y, sample_weight, False, validation_data, checkpoint, resume)
 
-    @available_if(lambda estimator: estimator._check_solver())
+    @available_if(lambda estimator: estimator._check_solver)  # always, as scikit-learn has it; lbfgs: a whole fit
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """One epoch over X and y; the optimizer goes on from call to call.

@@ -63,12 +63,12 @@ class StochasticFit:
         self.interrupted = False
         self.last_score = math.nan
         self.checkpoint: Checkpoint | None = None
-        best_score = estimator.best_validation_score_
-        best_loss = estimator.best_loss_
-        self.best = None
-        best = np.inf if best_loss is None else best_loss
+        self.best: BestWeights | None = None
+        best = np.inf if estimator.best_loss_ is None else estimator.best_loss_
         if score is not None:
-            self.best = BestWeights(network, best_score, estimator._best_flat)
+            best_score = estimator.__dict__.get("best_validation_score_")
+            best_score = -np.inf if best_score is None else best_score
+            self.best = BestWeights(network, best_score, is_first=estimator.t_ == 0)
             best = -best_score
         self.memory: Array = np.array([best, estimator._no_improvement_count, estimator._optimizer.rate], np.float64)
         self.seconds_before = 0.0
@@ -222,7 +222,6 @@ class StochasticFit:
         estimator._no_improvement_count = int(self.memory[1])
         if self.best is not None:
             estimator.best_validation_score_ = self.best.score
-            estimator._best_flat = self.best.flat
         else:
             estimator.best_loss_ = float(self.memory[0])
         if estimator.shuffle:
