@@ -63,7 +63,8 @@ X = random.normal(size=(3000, 7)).astype(np.float32)
 y = random.integers(0, 4, 3000).astype(np.int32)
 if options.pop("weighted", False):
     options["sample_weight"] = np.ones(3000, np.float32)
-network = dr.Network([dr.Dense(19, "gelu", l1=1e-4, l2=1e-3), dr.Dense(4)], 7, dtype="float32")
+hidden = dr.Dense(19, "gelu", l1=1e-4, l2=1e-3)
+network = dr.Network([hidden, dr.Dropout(0.3), dr.Dense(4)], 7, dtype="float32")
 fits = []
 for steps in (10, 10, 10, 1000, 10):
     before = allocations()

@@ -182,8 +182,9 @@ template <class T> class StepperBinding {
           stepper_(network_.model, network_.parameters(parameters_).data, &optimizer_, loss_, {clip_norm, clip_value}),
           target_range_(target_range), seed_(seed), epochs_trained_(epochs_trained) {
         bind_state(optimizer_, network_.model, state_, carry_);
-        require(writable_vector<std::int64_t>(epochs_trained, "epochs_trained").size == 1,
-                "epochs_trained must be one count");
+        const VectorView<std::int64_t> counter = writable_vector<std::int64_t>(epochs_trained, "epochs_trained");
+        require(counter.size == 1, "epochs_trained must be one count");
+        epochs_ = counter.data;
     }
 
     // (outcome, loss, layer): "updated", or "diverged" with nothing changed
@@ -279,8 +280,7 @@ template <class T> class StepperBinding {
 
     std::uint64_t key_of_step() const {
         if (!network_.model.is_random()) return 0;
-        const std::int64_t epoch = writable_vector<std::int64_t>(epochs_trained_, "epochs_trained")[0];
-        return step_key(seed_, static_cast<std::uint64_t>(epoch), static_cast<std::uint64_t>(steps_));
+        return step_key(seed_, static_cast<std::uint64_t>(*epochs_), static_cast<std::uint64_t>(steps_));
     }
 
     void follow() {
@@ -296,7 +296,8 @@ template <class T> class StepperBinding {
     Stepper<T> stepper_;
     const std::optional<std::pair<double, double>> target_range_; // lowest and highest; none: to be checked by Python
     const std::uint64_t seed_;
-    const py::object epochs_trained_;
+    const py::object epochs_trained_; // kept alive as well
+    const std::int64_t* epochs_ = nullptr;
     std::vector<std::int32_t> labels_;
     std::uint64_t version_ = 0;
     Index steps_ = 0;

@@ -40,31 +40,34 @@ DELTARULE_INLINE MaskWords upper_product(MaskWords a, std::uint64_t factor) { //
     return reinterpret_cast<MaskWords>((((both & low) * factor) >> 32) | (((both >> 32) * factor) & ~low));
 }
 
-inline constexpr int mask_units = 16, mask_rows = 16; // of the blocks in a group
+inline constexpr int mask_units = 16, mask_rows = 16; // of a square: what a row of 16 blocks decides about
 
-// What decides about 16 units in `groups` times 16 rows
-template <int groups> struct MaskBlocks {
-    alignas(64) std::uint32_t words[4][groups][mask_units];
-    alignas(64) std::int32_t thresholds[groups][mask_units];
+// A few squares that are drawn side by side, since one alone would wait for its own products.
+template <int count> struct MaskSquares {
+    Index unit[count], row[count]; // the first of each
+    alignas(64) std::uint32_t words[4][count][mask_units];
+    alignas(64) std::int32_t thresholds[count][mask_units];
 };
 
-// Some groups side by side: one alone would wait for its own products.
-template <int groups, class T>
-void draw_masks(const DropoutRows<T>& rows, Index first_unit, Index first_group, MaskBlocks<groups>& blocks) {
+template <int count, class T> void draw_masks(const DropoutRows<T>& rows, MaskSquares<count>& squares) {
     auto key0 = static_cast<std::uint32_t>(rows.key), key1 = static_cast<std::uint32_t>(rows.key >> 32);
-    for (int g = 0; g < groups; ++g)
-        for (int lane = 0; lane < mask_units; ++lane) {
-            const auto group = static_cast<std::uint32_t>(first_group + g);
-            const auto unit = static_cast<std::uint32_t>(first_unit + lane);
-            blocks.words[0][g][lane] = unit;
-            blocks.words[1][g][lane] = group;
+    for (int square = 0; square < count; ++square) {
+        const auto group = static_cast<std::uint32_t>(squares.row[square] / mask_rows);
+        for (int lane = 0; lane < mask_units; lane += lanes<MaskWords>) {
+            const MaskWords units = reinterpret_cast<MaskWords>(lane_numbers<float>()) +
+                                    static_cast<std::uint32_t>(squares.unit[square] + lane);
+            const MaskWords groups = MaskWords{} + group;
             // 16 bits that are spread evenly over units and groups, from a place that the key decides
-            const std::uint32_t between = (unit * 0x9E37U + group * 0x79B9U + key0) & 0xffffU;
-            blocks.thresholds[g][lane] = static_cast<std::int32_t>((rows.rate + between) >> 16);
+            const MaskWords between = (units * 0x9E37U + (group * 0x79B9U + key0)) & 0xffffU;
+            const MaskWords thresholds = (between + rows.rate) >> 16;
+            __builtin_memcpy(&squares.words[0][square][lane], &units, sizeof units);
+            __builtin_memcpy(&squares.words[1][square][lane], &groups, sizeof groups);
+            __builtin_memcpy(&squares.thresholds[square][lane], &thresholds, sizeof thresholds);
         }
-    constexpr int items = static_cast<int>(sizeof blocks.words / 4 / sizeof(MaskItem));
+    }
+    constexpr int items = static_cast<int>(sizeof squares.words / 4 / sizeof(MaskItem));
     MaskItem counter[4][items];
-    __builtin_memcpy(counter, blocks.words, sizeof counter / 2);
+    __builtin_memcpy(counter, squares.words, sizeof counter / 2);
     for (int i = 0; i < items; ++i) {
         counter[2][i] = MaskItem{} + rows.layer;
         counter[3][i] = MaskItem{};
@@ -80,10 +83,10 @@ void draw_masks(const DropoutRows<T>& rows, Index first_unit, Index first_group,
         key0 += 0x9E3779B9U;
         key1 += 0xBB67AE85U;
     }
-    __builtin_memcpy(blocks.words, counter, sizeof counter);
+    __builtin_memcpy(squares.words, counter, sizeof counter);
 }
 
-// One register of each row of a group: first … last-1 of its 16 rows. The pointers begin where row 0 of the group would.
+// One register of each row of a square: first … last-1 of its 16 rows. The pointers begin where row 0 of the square would.
 template <class T> DELTARULE_INLINE void drop_lanes(const std::uint32_t* words, Index step,
                                                     const std::int32_t* thresholds, T kept, const T* input, T* output,
                                                     T* multipliers, Index first, Index last) {
@@ -106,19 +109,18 @@ template <class T> DELTARULE_INLINE void drop_lanes(const std::uint32_t* words, 
     }
 }
 
-template <class T, int groups> void drop_groups(const DropoutRows<T>& rows, Index first_unit, Index first_group) {
+template <class T, int count> void drop_squares(const DropoutRows<T>& rows, MaskSquares<count>& squares, int in_use) {
     constexpr Index width = panel_width<T>;
-    MaskBlocks<groups> blocks;
-    draw_masks(rows, first_unit, first_group, blocks);
-    for (int g = 0; g < groups; ++g) {
-        const Index row = (first_group + g) * mask_rows, first = rows.first_row - row, last = rows.last_row - row;
+    draw_masks(rows, squares);
+    for (int square = 0; square < in_use; ++square) {
+        const Index row = squares.row[square], first = rows.first_row - row, last = rows.last_row - row;
         for (int lane = 0; lane < mask_units; lane += lanes<Vec<T>>) {
-            const Index unit = first_unit + lane, panel = unit / width;
+            const Index unit = squares.unit[square] + lane, panel = unit / width;
             if (panel * width >= rows.columns) break;
             const Index place = (panel * rows.stride + row) * width + unit % width;
             const auto drop = [&](Index from, Index to) {
-                drop_lanes(&blocks.words[0][g][lane], groups * mask_units, &blocks.thresholds[g][lane], rows.scale,
-                           rows.input + place, rows.output + place, rows.multiplier + place, from, to);
+                drop_lanes(&squares.words[0][square][lane], count * mask_units, &squares.thresholds[square][lane],
+                           rows.scale, rows.input + place, rows.output + place, rows.multiplier + place, from, to);
             };
             if (first <= 0 && last >= mask_rows)
                 drop(0, mask_rows); // known to the compiler: without a question at each row
@@ -129,12 +131,29 @@ template <class T, int groups> void drop_groups(const DropoutRows<T>& rows, Inde
 }
 
 template <class T> void drop_out(const DropoutRows<T>& rows) {
-    constexpr int side_by_side = 4;
-    const Index end = (rows.last_row + mask_rows - 1) / mask_rows;
-    for (Index unit = 0; unit < rows.columns; unit += mask_units) {
-        Index group = rows.first_row / mask_rows;
-        for (; group + side_by_side / 2 < end; group += side_by_side) drop_groups<T, side_by_side>(rows, unit, group);
-        for (; group < end; ++group) drop_groups<T, 1>(rows, unit, group);
+    const Index begin = rows.first_row / mask_rows * mask_rows;
+    Index unit = 0, row = begin;
+    const auto place_next = [&](Index& of_unit, Index& of_row) { // down the rows, then to the next units
+        of_unit = unit;
+        of_row = row;
+        row += mask_rows;
+        if (row < rows.last_row) return;
+        row = begin;
+        unit += mask_units;
+    };
+    while (unit < rows.columns) {
+        MaskSquares<4> squares;
+        int in_use = 0;
+        for (; in_use < 4 && unit < rows.columns; ++in_use) place_next(squares.unit[in_use], squares.row[in_use]);
+        if (in_use == 1) {
+            MaskSquares<1> one;
+            one.unit[0] = squares.unit[0];
+            one.row[0] = squares.row[0];
+            drop_squares(rows, one, 1);
+        } else {
+            for (int square = in_use; square < 4; ++square) squares.unit[square] = squares.row[square] = 0;
+            drop_squares(rows, squares, in_use);
+        }
     }
 }
 
