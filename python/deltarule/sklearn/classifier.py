@@ -24,7 +24,7 @@ from .samples import Samples
 __all__ = ["MLPClassifier"]
 
 
-class MLPClassifier(Perceptron, _MLPClassifier):  # type: ignore[misc]
+class MLPClassifier(Perceptron, _MLPClassifier):
     """scikit-learn's multi-layer perceptron classifier, trained by the core.
 
     Minimizes the log-loss of softmax outputs, or of one logistic output for two classes and one for each label.
@@ -43,8 +43,8 @@ class MLPClassifier(Perceptron, _MLPClassifier):  # type: ignore[misc]
     batch_size : int or "auto", default="auto"
         "auto" is min(200, n_samples).
     learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
-        For sgd. invscaling: learning_rate_init / (t_ + 1)^power_t after each epoch, t_ counting samples. adaptive: divided
-        by 5 whenever training would stop, until 1e-6.
+        For sgd. invscaling: learning_rate_init / (t_ + 1)^power_t after each epoch, t_ counting samples. adaptive:
+        divided by 5 whenever training would stop, until 1e-6.
     learning_rate_init : float, default=0.001
         Above 0.
     power_t : float, default=0.5
@@ -352,7 +352,7 @@ class MLPClassifier(Perceptron, _MLPClassifier):  # type: ignore[misc]
     def _targets(self, y: Any, dtype: Any) -> Array:
         """Class indices, or a column for each output."""
         if self._label_binarizer.y_type_ == "multiclass":
-            return np.searchsorted(self.classes_, y).astype(np.int32)
+            return np.asarray(np.searchsorted(self.classes_, y), np.int32)
         return np.ascontiguousarray(self._label_binarizer.transform(y), dtype)
 
     def _n_outputs(self, targets: Array) -> int:

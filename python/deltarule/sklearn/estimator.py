@@ -18,13 +18,21 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from ..layers import Dense, Dropout
 from ..network import Network
 from ..network.structure import Array
 from . import conversion
 from .checkpoint import random_state_of
 from .early_stopping import predictions
 from .lbfgs import fit_lbfgs
-from .parameters import hidden_activations, hidden_sizes, is_stochastic, layers_of, optimizer_of, output_activation_for_core
+from .parameters import (
+    hidden_activations,
+    hidden_sizes,
+    is_stochastic,
+    layers_of,
+    optimizer_of,
+    output_activation_for_core,
+)
 from .protocol import CallbackSupportMixin, epochs_of
 from .samples import Samples
 from .solver import Solver
@@ -69,7 +77,8 @@ class Perceptron(CallbackSupportMixin):
         return weights
 
     def _set_weights(self) -> Weights:
-        return self.__dict__.setdefault("_weights", Weights())
+        weights: Weights = self.__dict__.setdefault("_weights", Weights())
+        return weights
 
     def _network(self) -> Network:
         """The network with what coefs_ and intercepts_ hold now."""
@@ -154,7 +163,7 @@ class Perceptron(CallbackSupportMixin):
             bound = np.sqrt(factor / (inputs + outputs))
             coefs.append(self._random_state.uniform(-bound, bound, (inputs, outputs)))
             intercepts.append(self._random_state.uniform(-bound, bound, outputs))
-        drops = any(layer.type == "dropout" for layer in layers)
+        drops = any(isinstance(layer, Dropout) for layer in layers)
         seed = int(self._random_state.randint(2**31)) if drops else 0
         # lbfgs works in double precision whatever the data: SciPy's vectors are.
         dtype = X.dtype if is_stochastic(self) else np.float64
@@ -173,7 +182,7 @@ class Perceptron(CallbackSupportMixin):
     def _go_on(self, dtype: Any) -> Network:
         """The network with the weights that there are, and the parameters of now."""
         network = self._network()
-        sizes = [layer.units for layer in network.layers if layer.type == "dense"]
+        sizes = [layer.units for layer in network.layers if isinstance(layer, Dense)]
         layers = tuple(layers_of(self, sizes[:-1], sizes[-1]))
         dtype = dtype if is_stochastic(self) else np.dtype(np.float64)
         if network.layers != layers or network.dtype != dtype:
@@ -230,8 +239,8 @@ class Perceptron(CallbackSupportMixin):
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
-        weights = parts[4:6] if weights else [None, None]
-        return Samples(parts[0], parts[2], weights[0]), Samples(parts[1], parts[3], weights[1])
+        of_parts = parts[4:6] if weights else [None, None]
+        return Samples(parts[0], parts[2], of_parts[0]), Samples(parts[1], parts[3], of_parts[1])
 
     def _score_of(self, network: Network, held_out: Samples) -> Any:
         """A function that scores the network as it is when it is called."""
@@ -274,7 +283,7 @@ class Perceptron(CallbackSupportMixin):
     # ---- answers
 
     def _ready(self, X: Any) -> Array | None:
-        """The outputs for a few rows that need no checks, since the core can see that they are right; None for others."""
+        """The outputs for a few rows that the core can see to be right, without further checks; None for others."""
         weights: Weights | None = self.__dict__.get("_weights")
         if weights is None or "feature_names_in_" in self.__dict__:
             return None

@@ -29,7 +29,7 @@ _ELEMENTS = 1 << 22  # of the samples and activations of a part
 class _Objective:
     """The loss and its gradient as functions of one vector: all coefs, then all intercepts, as scikit-learn packs them.
 
-    The samples are taken in parts that fit into the memory of a batch; penalties, which are of the whole, are added here.
+    The samples are taken in parts of bounded memory; penalties, which are of the whole, are added here.
     """
 
     def __init__(self, estimator: Any, network: Network, train: Samples) -> None:

@@ -71,7 +71,7 @@ LOSS_CONSTRAINT: list[Any] = [StrOptions({"squared_error", "poisson", *_OF_REGRE
 
 def is_stochastic(estimator: Any) -> bool:
     """Whether it is trained by minibatches."""
-    return estimator.solver != "lbfgs"
+    return bool(estimator.solver != "lbfgs")
 
 
 def hidden_sizes(estimator: Any) -> list[int]:
@@ -111,20 +111,20 @@ def _for_each(estimator: Any, name: str, n_hidden: int, fits: Callable[[Any], bo
 
 
 def _is_rate(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < 1
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) < 1
 
 
 def layers_of(estimator: Any, sizes: list[int], outputs: int) -> list[Layer]:
     """The layers, with penalties, and dropout after each hidden one where there is any; the last one gives logits."""
-    penalties = {"l1": float(estimator.l1), "l2": float(estimator.alpha)}
+    l1, l2 = float(estimator.l1), float(estimator.alpha)
     activations = hidden_activations(estimator, len(sizes))
     rates = _for_each(estimator, "dropout", len(sizes), _is_rate, "a rate in [0, 1)")
     layers: list[Layer] = []
     for units, activation, rate in zip(sizes, activations, rates, strict=True):
-        layers.append(Dense(units, activation, **penalties))
+        layers.append(Dense(units, activation, l1=l1, l2=l2))
         if rate > 0:
             layers.append(Dropout(rate))
-    return [*layers, Dense(outputs, **penalties)]
+    return [*layers, Dense(outputs, l1=l1, l2=l2)]
 
 
 def output_activation_for_core(out_activation: str) -> str:
@@ -143,7 +143,7 @@ def loss_for_core(estimator: Any, outputs: int, dtype: Any) -> tuple[Loss, tuple
     eps = float(np.finfo(dtype).eps)
     asked = estimator.loss
     if asked == "log_loss":
-        found = CrossEntropy() if estimator.out_activation_ == "softmax" else BinaryCrossEntropy(clip=eps)
+        found: Any = CrossEntropy() if estimator.out_activation_ == "softmax" else BinaryCrossEntropy(clip=eps)
         convention |= {"value_share": 1.0, "gradient_share": 1.0}
         if estimator.out_activation_ == "softmax":
             convention |= {"least": -math.log1p(-eps), "most": -math.log(eps)}
@@ -155,7 +155,6 @@ def loss_for_core(estimator: Any, outputs: int, dtype: Any) -> tuple[Loss, tuple
         convention |= {"value_share": 1.0, "gradient_share": 1.0}
     else:
         found = asked if isinstance(asked, Loss) else find("loss", asked, LOSSES)()
-    assert isinstance(found, Loss)
     return found, (found.name, found.parameter, convention)
 
 

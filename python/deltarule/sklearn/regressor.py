@@ -22,7 +22,7 @@ from .samples import Samples
 __all__ = ["MLPRegressor"]
 
 
-class MLPRegressor(Perceptron, _MLPRegressor):  # type: ignore[misc]
+class MLPRegressor(Perceptron, _MLPRegressor):
     """scikit-learn's multi-layer perceptron regressor, trained by the core.
 
     Parameters
@@ -42,8 +42,8 @@ class MLPRegressor(Perceptron, _MLPRegressor):  # type: ignore[misc]
     batch_size : int or "auto", default="auto"
         "auto" is min(200, n_samples).
     learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
-        For sgd. invscaling: learning_rate_init / (t_ + 1)^power_t after each epoch, t_ counting samples. adaptive: divided
-        by 5 whenever training would stop, until 1e-6.
+        For sgd. invscaling: learning_rate_init / (t_ + 1)^power_t after each epoch, t_ counting samples. adaptive:
+        divided by 5 whenever training would stop, until 1e-6.
     learning_rate_init : float, default=0.001
         Above 0.
     power_t : float, default=0.5
@@ -294,7 +294,7 @@ class MLPRegressor(Perceptron, _MLPRegressor):  # type: ignore[misc]
             return np.ascontiguousarray(y.reshape(len(y), -1), dtype)
 
     def _n_outputs(self, targets: Array) -> int:
-        return targets.shape[1]
+        return int(targets.shape[1])
 
     def _labels_of(self, targets: Array) -> Array:
         return targets[:, 0] if targets.shape[1] == 1 else targets

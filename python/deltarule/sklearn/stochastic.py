@@ -1,4 +1,4 @@
-"""Training by minibatches: one crossing into the native loop, with scikit-learn's orders, schedules, stops and words."""
+"""Training by minibatches: one crossing into the native loop, with scikit-learn's orders, schedules and stops."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What an estimator has learned: in the core's network, and as coefs_ and intercepts_ where somebody wants to see them.
 
 scikit-learn's arrays are alive: who writes into them changes the predictions. So they are here. As long as nobody has
-asked for them there are none, and nothing to compare; once they are handed out, each use looks whether they were changed.
+asked for them there are none, and nothing to compare; once they are handed out, each use looks for changes.
 """
 
 from __future__ import annotations
