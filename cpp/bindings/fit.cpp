@@ -51,7 +51,7 @@ const char* name_of(FitEnd end) {
     return "";
 }
 
-// (capsule of a NumPy bit generator, order so far)
+// (a bit generator of NumPy's, which the caller holds, order so far)
 template <class T> void read_order(const py::object& order, Index samples, FitOptions<T>& options) {
     if (order.is_none()) return;
     const auto pair = py::reinterpret_borrow<py::tuple>(order);
@@ -61,7 +61,8 @@ template <class T> void read_order(const py::object& order, Index samples, FitOp
         std::uint64_t (*next64)(void*);
         std::uint32_t (*next32)(void*);
     };
-    const auto* const functions = static_cast<const Functions*>(PyCapsule_GetPointer(pair[0].ptr(), "BitGenerator"));
+    const py::object capsule = pair[0].attr("capsule");
+    const auto* const functions = static_cast<const Functions*>(PyCapsule_GetPointer(capsule.ptr(), "BitGenerator"));
     if (!functions) throw py::error_already_set();
     options.generator = BitGenerator{functions->state, functions->next64, functions->next32};
     options.order = writable_vector<std::int64_t>(pair[1], "order");

@@ -46,7 +46,7 @@ class Task:
     clip_value: float = 0.0
     validation: tuple[Any, ...] | None = None
     threads: tuple[int, int] = (1, 1)  # asked for (0: nobody did), available
-    order: tuple[Any, Array] | None = None  # a bit generator's capsule, which shuffles this order in place of the seed
+    order: tuple[Any, Array] | None = None  # a bit generator of NumPy's, which shuffles this order in place of the seed
     learning_rates: Array | None = None  # one for each epoch
     plateau: Plateau | None = None
     seconds: float = math.inf  # after which no new epoch begins

@@ -111,10 +111,10 @@ class Checkpoint:
             "seconds": self._seconds,
         }
 
-    def restore(self) -> None:
-        """Bring the fit to where the file says it was; without a file it begins from the beginning."""
+    def restore(self) -> bool:
+        """Bring the fit to where the file says it was; False without a file."""
         if not os.path.exists(self.path):
-            return
+            return False
         numbers, arrays = _read(self.path)
         fit, estimator = self._fit, self._fit.estimator
         if numbers.get("fingerprint") != self._fingerprint:
@@ -151,6 +151,7 @@ class Checkpoint:
             estimator.loss_ = float(numbers["loss"])
         fit.network.epochs_trained = int(numbers["epochs_trained"])
         fit.seconds_before = float(numbers["seconds"])
+        return True
 
 
 def random_state_of(path: str | os.PathLike[str]) -> dict[str, Any] | None:

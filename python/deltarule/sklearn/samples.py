@@ -41,7 +41,7 @@ class Samples(NamedTuple):
 def for_core(X: Any) -> Any:
     """A matrix in C order, or (indptr, indices, data, n_features) of a sparse one."""
     if not scipy.sparse.issparse(X):
-        return np.ascontiguousarray(X)
+        return np.require(X, requirements=["C", "A"])
     rows = X.tocsr()
     if not rows.has_canonical_format:
         rows = rows.copy()
@@ -57,7 +57,7 @@ def for_core(X: Any) -> Any:
 def in_parts(X: Any, most_bytes: int = 1 << 26) -> Any:
     """Yield dense matrices of the rows of X, one after the other: all at once where it is dense already."""
     if not scipy.sparse.issparse(X):
-        yield np.ascontiguousarray(X)
+        yield np.require(X, requirements=["C", "A"])
         return
     rows = X.tocsr()
     step = max(1, most_bytes // max(1, rows.shape[1] * rows.dtype.itemsize))
@@ -80,8 +80,8 @@ class Shuffler:
         self.order = np.arange(n_samples, dtype=np.int64)
 
     def for_core(self) -> tuple[Any, Array]:
-        """The generator's capsule, and the order so far."""
-        return self._generator.capsule, self.order
+        """The generator, and the order so far."""
+        return self._generator, self.order
 
     def place(self) -> dict[str, Any]:
         """Where the generator stands now."""

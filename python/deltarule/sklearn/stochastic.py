@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from ..network import Network
-from ..network.loop import Plateau, Task, run
+from ..network.loop import Plateau, Result, Task, run
 from ..network.structure import Array
 from ..network.watchers import call, check_callbacks
 from .checkpoint import Checkpoint
@@ -60,7 +60,7 @@ class StochasticFit:
         self.callbacks = check_callbacks(estimator.callbacks or [])
         self.protocol = protocol
         self.shuffler = Shuffler(estimator._random_state, len(train))
-        self.interrupted = False
+        self.interrupted = self.resumed = False
         self.last_score = math.nan
         self.checkpoint: Checkpoint | None = None
         self.best: BestWeights | None = None
@@ -79,31 +79,35 @@ class StochasticFit:
         """Write checkpoints, and first go on from the one that is there, where that is wanted."""
         self.checkpoint = Checkpoint(path, self, random_state)
         if resume:
-            self.checkpoint.restore()
+            self.resumed = self.checkpoint.restore()
 
     def run(self) -> None:
         """Train until the rule of early stopping, max_iter, the time or the user says stop."""
         task = self._task()
-        with self.protocol or nullcontext():
+        with ExitStack() as endings:
+            if self.protocol is not None:
+                endings.enter_context(self.protocol)
             for callback in self.callbacks:
                 call(callback, "on_fit_begin", self.network)
+                # Whoever was told of the beginning is told of the end.
+                endings.callback(call, callback, "on_fit_end", self.network)
             try:
-                self._finish(task)
+                result = run(self.network, self._loss()[0], task)
+                if task.after_epoch is None:
+                    self._note(result.loss, result.val_loss, result.scores)
             finally:
-                for callback in reversed(self.callbacks):
-                    call(callback, "on_fit_end", self.network)
+                self._settle(task)
+            if result.interruption is not None and not isinstance(result.interruption, KeyboardInterrupt):
+                raise result.interruption
+            if self.checkpoint is not None:
+                self.checkpoint.write()
+            self._tell_of_the_end(result)
+            if self.best is not None:
+                self.best.restore()
 
-    def _finish(self, task: Task) -> None:
+    def _tell_of_the_end(self, result: Result) -> None:
+        """Warn where the training was not over, as scikit-learn does."""
         estimator = self.estimator
-        found, _ = self._loss()
-        result = run(self.network, found, task)
-        if result.interruption is not None and not isinstance(result.interruption, KeyboardInterrupt):
-            raise result.interruption
-        if task.after_epoch is None:
-            self._note(result.loss, result.val_loss, result.scores)
-        self._settle(task)
-        if self.checkpoint is not None:
-            self.checkpoint.write()
         if result.interruption is not None or self.interrupted:
             warnings.warn("Training interrupted by user.", stacklevel=2)
         elif result.end == "out_of_time":
@@ -115,15 +119,13 @@ class StochasticFit:
             )
         elif result.end == "converged" and estimator.verbose:
             print(self._words_of_stopping() + self._words_of_ending())
-        elif estimator.n_iter_ == estimator.max_iter and result.end == "finished" and not self.incremental:
+        elif result.end == "finished" and not (self.incremental or self._is_over()):
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the optimization hasn't "
                 "converged yet.",
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        if self.best is not None:
-            self.best.restore()
 
     def _loss(self) -> tuple[Any, tuple[Any, ...]]:
         return loss_for_core(self.estimator, self.estimator.n_outputs_, self.network.dtype)
@@ -131,13 +133,15 @@ class StochasticFit:
     def _task(self) -> Task:
         estimator, solver = self.estimator, self.estimator._optimizer
         done = estimator.n_iter_
-        epochs = 1 if self.incremental else estimator.max_iter - done
+        epochs = 1 if self.incremental else max(estimator.max_iter - done, 0)
+        if self._is_over():
+            epochs = 0
         adaptive = self._learning_rate() == "adaptive"
         rates = None
         if self._learning_rate() == "invscaling":
             seen = estimator.t_ + len(self.train) * np.arange(epochs, dtype=np.float64)
             rates = float(estimator.learning_rate_init) / (seen + 1) ** estimator.power_t
-            if done == 0:
+            if done == 0 and epochs:
                 rates[0] = solver.rate  # as the fits before have left it
         _, loss = self._loss()
         validation = None
@@ -173,6 +177,10 @@ class StochasticFit:
             score=None if self.score is None else self._score_epoch,
             after_epoch=None if quiet else self._after_epoch,
         )
+
+    def _is_over(self) -> bool:
+        """Whether the checkpoint is of a training that had converged."""
+        return self.resumed and float(self.memory[1]) > self.estimator.n_iter_no_change
 
     def _learning_rate(self) -> str:
         is_sgd = self.estimator.solver == "sgd" and self.estimator.optimizer is None
