@@ -152,8 +152,10 @@ class TestPlateau:
         def score() -> float:
             raise LookupError("no score")
 
-        with pytest.raises(LookupError, match="no score"):
-            trained(network(), score=score)
+        result = trained(network(), score=score)
+        assert isinstance(result.raised, LookupError)
+        assert (result.end, len(result.loss)) == ("failed", 1)
+        assert result.raised.__traceback__ is not None
 
 
 class TestRatesAndTime:

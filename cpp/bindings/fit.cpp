@@ -47,6 +47,7 @@ const char* name_of(FitEnd end) {
     case FitEnd::out_of_time: return "out_of_time";
     case FitEnd::interrupted: return "interrupted";
     case FitEnd::diverged: return "diverged";
+    case FitEnd::failed: return "failed";
     }
     return "";
 }
@@ -84,6 +85,17 @@ template <class T> void read_plateau(const py::object& plateau, FitOptions<T>& o
                               &memory[0],
                               &memory[1],
                               &memory[2]};
+}
+
+// What Python raised meanwhile, for the caller to raise again once what was reached is noted; None: nothing
+py::object exception_of(const std::exception_ptr& raised) {
+    try {
+        if (raised) std::rethrow_exception(raised);
+    } catch (const py::error_already_set& error) {
+        PyException_SetTraceback(error.value().ptr(), error.trace() ? error.trace().ptr() : Py_None);
+        return error.value();
+    }
+    return py::none();
 }
 
 template <class T>
@@ -167,7 +179,8 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
     return py::make_tuple(name_of(result.end), py::make_tuple(result.epoch, result.step, result.layer, result.loss),
                           column(&EpochLog::loss), options.validation ? column(&EpochLog::validation_loss) : py::list(),
                           column(&EpochLog::learning_rate), column(&EpochLog::seconds),
-                          options.score ? column(&EpochLog::score) : py::list(), interrupt.exception());
+                          options.score ? column(&EpochLog::score) : py::list(),
+                          exception_of(interrupt.raised() ? interrupt.raised() : result.failure));
 }
 
 template <class T> class StepperBinding {

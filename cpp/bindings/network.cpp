@@ -89,15 +89,6 @@ bool Interrupt::operator()() {
     return true;
 }
 
-py::object Interrupt::exception() const {
-    try {
-        raise_if_set();
-    } catch (const py::error_already_set& error) {
-        return error.value();
-    }
-    return py::none();
-}
-
 namespace {
 
 py::tuple describe(const Tensor& tensor) {

@@ -72,11 +72,10 @@ class InPython {
 class Interrupt {
   public:
     bool operator()();
-    // What it was, None: nothing; for those who have something to hand over before it goes on.
-    py::object exception() const;
     void raise_if_set() const {
         if (raised_) std::rethrow_exception(raised_);
     }
+    std::exception_ptr raised() const { return raised_; }
 
   private:
     std::exception_ptr raised_;

@@ -41,7 +41,6 @@ template <class T> class Loop {
             else
                 follow(thread, barrier);
         });
-        if (failure_) std::rethrow_exception(failure_);
         return std::move(result_);
     }
 
@@ -151,16 +150,16 @@ template <class T> class Loop {
                 if (validation_->failure()) std::rethrow_exception(validation_->failure());
                 log.validation_loss = validation_->value();
             }
-            if (options_.score) log.score = options_.score();
             result_.history.push_back(log);
             ++*options_.epochs_trained;
+            if (options_.score) log.score = result_.history.back().score = options_.score();
             const bool converged = options_.plateau && stands_still(options_.score ? -log.score : log.loss);
             if (options_.after_epoch && options_.after_epoch(epoch, log)) return finish(FitEnd::stopped);
             if (converged) return finish(FitEnd::converged);
             if (seconds > options_.seconds && epoch + 1 < options_.epochs) finish(FitEnd::out_of_time);
         } catch (...) {
-            failure_ = std::current_exception();
-            done_ = true;
+            result_.failure = std::current_exception();
+            finish(FitEnd::failed);
         }
     }
 
@@ -206,7 +205,6 @@ template <class T> class Loop {
     bool done_ = false;
     double loss_sum_ = 0, weight_sum_ = 0;
     Index step_in_epoch_ = 0;
-    std::exception_ptr failure_;
     FitResult result_;
 };
 

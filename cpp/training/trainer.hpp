@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <limits>
 #include <optional>
@@ -41,17 +42,17 @@ template <class T> struct FitOptions {
         nullptr; // null: the loss of the training; a function of the user's looks at other targets
     std::function<bool()> interrupted; // asked every now and then; true: stop
     std::function<double()> score;     // the higher the better: what the plateau looks at in place of the loss
-    std::function<bool(Index, const EpochLog&)>
-        after_epoch; // true: stop; may be empty; what it throws ends the fit and comes through
+    std::function<bool(Index, const EpochLog&)> after_epoch; // true: stop; may be empty
 };
 
-enum class FitEnd { finished, stopped, converged, out_of_time, interrupted, diverged };
+enum class FitEnd { finished, stopped, converged, out_of_time, interrupted, diverged, failed };
 
 struct FitResult {
     FitEnd end = FitEnd::finished;
     Index epoch = 0, step = 0, layer = -1; // where it diverged
     double loss = 0;                       // that it diverged with
     std::vector<EpochLog> history;         // of the epochs that were completed
+    std::exception_ptr failure;            // what a loss, a score or after_epoch of the caller's threw: that ended it
 };
 
 // Trains the parameters in place. Diverged: they are those from the end of the last finite epoch (or as they were given).

@@ -6,7 +6,7 @@ registry.cpp. Names of activations and initializers come from the core and are c
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, asdict, dataclass, fields
+from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, ClassVar
 
 from .names import require_number
@@ -101,7 +101,7 @@ class Dense:
 
     def to_spec(self) -> dict[str, Any]:
         """The layer as a plain dict, with aliases resolved: what the core reads and a model file holds."""
-        spec = {"type": self.type, **asdict(self)}
+        spec = {"type": self.type, **{field.name: getattr(self, field.name) for field in fields(self)}}
         spec["activation"] = self.activation_name
         spec["init"] = ALIASES.get(self.init, self.init)
         return spec
@@ -163,7 +163,7 @@ class Dropout:
 
     def to_spec(self) -> dict[str, Any]:
         """The layer as a plain dict: what the core reads and a model file holds."""
-        return {"type": self.type, **asdict(self)}
+        return {"type": self.type, **{field.name: getattr(self, field.name) for field in fields(self)}}
 
 
 def _check_name(name: Any) -> None:

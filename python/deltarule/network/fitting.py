@@ -97,8 +97,8 @@ def fit(
             # Whoever was told of the beginning is told of the end.
             endings.callback(call, watcher, "on_fit_end", network)
         result = run(network, prepared.found, task)
-        if result.interruption is not None:
-            raise result.interruption
+        if result.raised is not None:
+            raise result.raised
     history = History(
         {
             "loss": result.loss,

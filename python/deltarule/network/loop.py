@@ -58,14 +58,14 @@ class Task:
 class Result(NamedTuple):
     """What became of it; the columns have a number for each epoch that was completed."""
 
-    end: str  # finished, stopped, converged, out_of_time, interrupted or diverged
+    end: str  # finished, stopped, converged, out_of_time, interrupted, diverged or failed
     where: tuple[int, int, int, float]  # epoch, step, layer and loss of a divergence
     loss: list[float]
     val_loss: list[float]
     lr: list[float]
     seconds: list[float]
     scores: list[float]
-    interruption: BaseException | None  # a Ctrl-C, to be raised by the caller
+    raised: BaseException | None  # a Ctrl-C, or what a function of the caller's raised: to be raised by the caller
 
 
 def run(network: Network, found: Loss | CustomLoss | None, task: Task) -> Result:

@@ -24,6 +24,17 @@ from .samples import Samples
 __all__ = ["MLPClassifier"]
 
 
+def _binarizer_of(y: Any) -> Any:
+    """LabelBinarizer().fit(y); by itself where it is plain what that would find, at a fraction of the time."""
+    binarizer = LabelBinarizer()
+    if y.ndim != 1 or y.dtype.kind not in "biu":
+        return binarizer.fit(y)
+    binarizer.classes_ = np.unique(y)
+    binarizer.y_type_ = "multiclass" if len(binarizer.classes_) > 2 else "binary"
+    binarizer.sparse_input_ = False
+    return binarizer
+
+
 class MLPClassifier(Perceptron, _MLPClassifier):
     """scikit-learn's multi-layer perceptron classifier, trained by the core.
 
@@ -326,7 +337,7 @@ class MLPClassifier(Perceptron, _MLPClassifier):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
-            self._label_binarizer = LabelBinarizer().fit(y)
+            self._label_binarizer = _binarizer_of(y)
             self.classes_ = self._label_binarizer.classes_
             return X, y
         classes = unique_labels(y)

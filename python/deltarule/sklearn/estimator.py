@@ -20,7 +20,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from ..layers import Dense, Dropout
 from ..network import Network
-from ..network.structure import Array
+from ..network.structure import Array, all_finite
 from . import conversion
 from .checkpoint import random_state_of
 from .early_stopping import predictions
@@ -102,6 +102,8 @@ class Perceptron(CallbackSupportMixin):
         resume: bool = False,
     ) -> Self:
         sizes = hidden_sizes(self)
+        if resume and checkpoint is None:
+            raise ValueError("resume=True needs a checkpoint to go on from: pass checkpoint=path")
         self._check_combinations(incremental, checkpoint)
         first_pass = "_weights" not in self.__dict__ or (not self.warm_start and not incremental)
         given = {"sample_weight": sample_weight} if sample_weight is not None else {}
@@ -116,7 +118,7 @@ class Perceptron(CallbackSupportMixin):
         validation = self._validation(validation_data, X)
 
         self._random_state = check_random_state(self.random_state)
-        if resume and checkpoint is not None:
+        if resume:
             before = random_state_of(checkpoint)
             if before is not None:
                 self._random_state.set_state(before)
@@ -131,7 +133,7 @@ class Perceptron(CallbackSupportMixin):
             with protocol or nullcontext():
                 fit_lbfgs(self, network, samples, protocol)
         self._weights.moved()
-        if not network_is_finite(network):
+        if not all_finite(network._flat):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
                 " preprocessed."
@@ -365,8 +367,3 @@ class Perceptron(CallbackSupportMixin):
         """
         result: Self = conversion.from_sklearn(cls, model, parameters)
         return result
-
-
-def network_is_finite(network: Network) -> bool:
-    """Whether all parameters are numbers."""
-    return all(np.isfinite(array).all() for array in network.state_dict().values())

@@ -8,7 +8,8 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.metrics import get_scorer_names
+from sklearn.utils._param_validation import Interval, InvalidParameterError, Options, StrOptions
 
 from ..layers import ALIASES, Dense, Dropout, Layer
 from ..losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Loss, find_loss
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 _ELEMENTWISE = {*(name for name in WORDS["activations"] if name != "softmax"), "linear", "logistic", "swish"}
+_DTYPES = (np.float32, np.float64, np.dtype("float32"), np.dtype("float64"))
 _OF_REGRESSION = {"mse", "mae", "huber", "log_cosh", "quantile"}
 
 CONSTRAINTS: dict[str, list[Any]] = {
@@ -60,9 +62,9 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
     "l1": [Interval(Real, 0, None, closed="left")],
     "clip_norm": [None, Interval(Real, 0, None, closed="neither")],
-    "scoring": [None, str, callable],
+    "scoring": [None, StrOptions(set(get_scorer_names())), callable],
     "callbacks": [None, list, tuple],
-    "dtype": [None, StrOptions({"float32", "float64"}), Options(type, {np.float32, np.float64}), np.dtype],
+    "dtype": [None, StrOptions({"float32", "float64"}), *(Options(type(one), {one}) for one in _DTYPES)],
     "n_threads": [None, Interval(Integral, 1, 1024, closed="both")],
     "time_limit": [None, Interval(Real, 0, None, closed="neither")],
 }
@@ -91,8 +93,6 @@ def hidden_activations(estimator: Any, n_hidden: int) -> list[str]:
 
 def _for_each(estimator: Any, name: str, n_hidden: int, fits: Callable[[Any], bool], what: str) -> list[Any]:
     """A parameter that is one value for all hidden layers, or a list of one for each."""
-    from sklearn.utils._param_validation import InvalidParameterError
-
     value = getattr(estimator, name)
     if not isinstance(value, (list, tuple)):
         return [value] * n_hidden

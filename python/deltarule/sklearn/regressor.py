@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.neural_network import MLPRegressor as _MLPRegressor
 from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
@@ -272,6 +273,10 @@ class MLPRegressor(Perceptron, _MLPRegressor):
         return "exp" if name in ("poisson", "poisson_deviance") else "identity"
 
     def _validate(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Any]:
+        if isinstance(self.loss, Loss) and self.loss.targets not in ("values", "counts"):
+            raise InvalidParameterError(
+                f"The 'loss' parameter of {type(self).__name__} must be a loss for numbers. Got {self.loss!r} instead."
+            )
         X, y = validate_data(
             self,
             X,
@@ -284,6 +289,8 @@ class MLPRegressor(Perceptron, _MLPRegressor):
         )
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
+        if y.dtype.kind not in "biuf":
+            raise TypeError(f"y must be numbers. Got an array of dtype {y.dtype} instead.")
         return X, y
 
     def _weights_of(self, y: Any, sample_weight: Array | None, dtype: Any) -> Array | None:

@@ -66,17 +66,22 @@ def in_parts(X: Any, most_bytes: int = 1 << 26) -> Any:
 
 
 class Shuffler:
-    """Draws the orders of the samples from where a RandomState stands, and brings that one up to date in the end.
+    """Draws the orders of the samples from where a RandomState stands.
 
-    The core draws from a generator of its own: the RandomState may be NumPy's global one, which others use meanwhile.
+    A RandomState that others may use meanwhile, such as NumPy's global one, is copied, and told in the end.
+
+    Parameters
+    ----------
+    random_state : RandomState
+    n_samples : int
+    is_shared : bool
+        Whether anybody else knows the RandomState.
     """
 
-    def __init__(self, random_state: np.random.RandomState, n_samples: int) -> None:
+    def __init__(self, random_state: np.random.RandomState, n_samples: int, is_shared: bool) -> None:
         self._random_state = random_state
-        self.state: dict[str, Any] = random_state.get_state(legacy=False)
-        kind = getattr(np.random, str(self.state["bit_generator"]), None)
-        self._generator = copy.deepcopy(random_state)._bit_generator if kind is None else kind(0)
-        self._generator.state = self.state
+        self._copy = copy.deepcopy(random_state) if is_shared else random_state
+        self._generator = self._copy._bit_generator
         self.order = np.arange(n_samples, dtype=np.int64)
 
     def for_core(self) -> tuple[Any, Array]:
@@ -94,4 +99,5 @@ class Shuffler:
 
     def finish(self) -> None:
         """Let the RandomState go on from here."""
-        self._random_state.set_state({**self.state, **self._generator.state})
+        if self._copy is not self._random_state:
+            self._random_state.set_state(self._copy.get_state(legacy=False))

@@ -6,6 +6,7 @@ import math
 import os
 import warnings
 from contextlib import ExitStack
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -59,8 +60,10 @@ class StochasticFit:
         estimator.n_iter_ = 0
         self.callbacks = check_callbacks(estimator.callbacks or [])
         self.protocol = protocol
-        self.shuffler = Shuffler(estimator._random_state, len(train))
-        self.interrupted = self.resumed = False
+        is_shared = not isinstance(estimator.random_state, Integral)
+        self.shuffler = Shuffler(estimator._random_state, len(train), is_shared)
+        self.resumed = False
+        self.noted = 0  # epochs of this run that the estimator tells of
         self.last_score = math.nan
         self.checkpoint: Checkpoint | None = None
         self.best: BestWeights | None = None
@@ -93,12 +96,11 @@ class StochasticFit:
                 endings.callback(call, callback, "on_fit_end", self.network)
             try:
                 result = run(self.network, self._loss()[0], task)
-                if task.after_epoch is None:
-                    self._note(result.loss, result.val_loss, result.scores)
+                self._note(*(column[self.noted :] for column in (result.loss, result.val_loss, result.scores)))
             finally:
                 self._settle(task)
-            if result.interruption is not None and not isinstance(result.interruption, KeyboardInterrupt):
-                raise result.interruption
+            if result.raised is not None and not isinstance(result.raised, KeyboardInterrupt):
+                raise result.raised
             if self.checkpoint is not None:
                 self.checkpoint.write()
             self._tell_of_the_end(result)
@@ -108,7 +110,7 @@ class StochasticFit:
     def _tell_of_the_end(self, result: Result) -> None:
         """Warn where the training was not over, as scikit-learn does."""
         estimator = self.estimator
-        if result.interruption is not None or self.interrupted:
+        if result.raised is not None:
             warnings.warn("Training interrupted by user.", stacklevel=2)
         elif result.end == "out_of_time":
             warnings.warn(
@@ -198,18 +200,14 @@ class StochasticFit:
 
     def _score_epoch(self) -> float:
         assert self.best is not None
-        score = math.nan
-        try:
-            score = float(self.score())
-        except KeyboardInterrupt:
-            self.interrupted = True
-        self.best.see(score)
-        self.last_score = score
-        return score
+        self.last_score = float(self.score())
+        self.best.see(self.last_score)
+        return self.last_score
 
     def _note(self, losses: list[float], val_losses: list[float], scores: list[float]) -> None:
         """What the estimator tells of the epochs that are over."""
         estimator, count = self.estimator, len(losses)
+        self.noted += count
         estimator.n_iter_ += count
         estimator.t_ += count * len(self.train)
         estimator.loss_curve_.extend(losses)
@@ -236,26 +234,20 @@ class StochasticFit:
             self.shuffler.finish()
 
     def _after_epoch(self, epoch: int, loss: float, validation_loss: float | None, rate: float, seconds: float) -> bool:
-        stop = False
-        try:
-            self._note([loss], [] if validation_loss is None else [validation_loss], [self.last_score])
-            logs = {"loss": loss, "lr": rate, "seconds": seconds}
-            if validation_loss is not None:
-                logs["val_loss"] = validation_loss
-            if self.best is not None:
-                logs["score"] = self.last_score
-            if self.estimator.verbose:
-                self._tell(logs, rate)
-            if self.checkpoint is not None:
-                self.checkpoint.write_now_and_then(self.seconds_before + seconds)
-            number = self.estimator.n_iter_ - 1
-            answers = [call(callback, "on_epoch_end", number, dict(logs)) for callback in self.callbacks]
-            stop = any(isinstance(answer, (bool, np.bool_)) and bool(answer) for answer in answers)
-            if self.protocol is not None and self.protocol.epoch_ends():
-                stop = True
-        except KeyboardInterrupt:
-            self.interrupted = True
-        return self.interrupted or stop
+        self._note([loss], [] if validation_loss is None else [validation_loss], [self.last_score])
+        logs = {"loss": loss, "lr": rate, "seconds": seconds}
+        if validation_loss is not None:
+            logs["val_loss"] = validation_loss
+        if self.best is not None:
+            logs["score"] = self.last_score
+        if self.estimator.verbose:
+            self._tell(logs, rate)
+        if self.checkpoint is not None:
+            self.checkpoint.write_now_and_then(self.seconds_before + seconds)
+        number = self.estimator.n_iter_ - 1
+        answers = [call(callback, "on_epoch_end", number, dict(logs)) for callback in self.callbacks]
+        stop = any(isinstance(answer, (bool, np.bool_)) and bool(answer) for answer in answers)
+        return (self.protocol is not None and self.protocol.epoch_ends()) or stop
 
     def _tell(self, logs: dict[str, float], rate: float) -> None:
         print(f"Iteration {self.estimator.n_iter_}, loss = {logs['loss']:.8f}")

@@ -6,6 +6,7 @@ asked for them there are none, and nothing to compare; once they are handed out,
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,6 +57,8 @@ class Weights:
         if not self._lists and self._network is not None:
             self._lists = _arrays_of(self._network)
             self._seen = _copies(self._lists)
+        elif not self._changed():
+            self.moved()  # it may be in training
         return self._lists.get(kind, [])
 
     @property
@@ -119,12 +122,7 @@ class Weights:
 
     def copy(self) -> Weights:
         """The same parameters, independent of these."""
-        arrays = {"weight": list(self.coefs), "bias": list(self.intercepts)}
-        result = Weights()
-        result._lists = _copies(arrays)
-        if self._network is not None:
-            result.adopt(self._network.layers)
-        return result
+        return copy.deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:
         network, unchanged = self._network, not self._changed()
@@ -164,13 +162,8 @@ def _arrays_of(network: Network) -> dict[str, list[Any]]:
 
 def network_of(layers: Sequence[Layer], coefs: list[Any], intercepts: list[Any], dtype: Any, seed: int = 0) -> Network:
     """A network of these layers with these parameters, whatever numbers they hold."""
-    spec = {
-        "layers": [layer.to_spec() for layer in layers],
-        "input_shape": [len(coefs[0])],
-        "dtype": np.dtype(dtype).name,
-        "seed": seed,
-    }
-    network = Network.from_spec(spec, initialize=False)
+    network = Network(layers, None, dtype, seed)
+    network._build(len(coefs[0]), initialize=False)
     write_parameters(network, coefs, intercepts)
     return network
 
