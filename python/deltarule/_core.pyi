@@ -26,7 +26,7 @@ _Sparse32: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], _F32,
 _Sparse64: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], _F64, int]
 # (tolerance, patience, divisor, least rate, [best, count, learning rate])
 _Plateau: TypeAlias = tuple[float, float, float, float, _F64]
-# (how it ended, (epoch, step, layer, loss) of the end, each epoch's loss, val_loss, lr, seconds and score, what was raised)
+# (how it ended, (epoch, step, layer, loss) of the end, loss, val_loss, lr, seconds, score of each epoch, the exception)
 _FitResult: TypeAlias = tuple[
     Literal["finished", "stopped", "converged", "out_of_time", "interrupted", "diverged", "failed"],
     tuple[int, int, int, float],

@@ -118,7 +118,7 @@ class Perceptron(CallbackSupportMixin):
         validation = self._validation(validation_data, X)
 
         self._random_state = check_random_state(self.random_state)
-        if resume:
+        if checkpoint is not None and resume:
             before = random_state_of(checkpoint)
             if before is not None:
                 self._random_state.set_state(before)
