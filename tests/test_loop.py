@@ -195,16 +195,40 @@ def csr(X: np.ndarray) -> tuple[Any, Any, Any, int]:
 class TestSparseRows:
     @pytest.mark.parametrize("threads", [1, 3])
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
-    def test_the_same_bits_as_dense(self, dtype: str, threads: int, isa: str) -> None:
-        dense, sparse = network(dtype, l2=0.1), network(dtype, l2=0.1)
-        X, _ = data(dtype)
-        one = trained(dense, threads=(threads, threads))
-        other = trained(sparse, X=csr(X), threads=(threads, threads))
-        assert bits(dense) == bits(sparse)
-        assert one.loss == other.loss
+    @pytest.mark.parametrize("units", [1, 2, 3, 4, 16, 17, 100])
+    @pytest.mark.parametrize("inputs", [1, 33, 300])
+    def test_the_same_bits_as_dense(self, inputs: int, units: int, dtype: str, threads: int, isa: str) -> None:
+        random = np.random.default_rng(inputs + units)
+        X = (random.normal(size=(ROWS, inputs)) * (random.random((ROWS, inputs)) < 0.1)).astype(dtype)
+        X[7] = 0
+        results = []
+        for features in (X, csr(X)):
+            of = dr.Network([dr.Dense(units, "gelu", l2=0.1), dr.Dense(1)], inputs, dtype, seed=3)
+            result = trained(of, X=features, threads=(threads, threads))
+            predicted = of._native.predict(of._flat, features, "", threads, threads)
+            gradients = of._native.allocate()
+            of._native.loss_and_gradients(
+                of._flat, SQUARES, features, data(dtype)[1], None, gradients, threads, threads
+            )
+            results.append((result.loss, bits(of), predicted.tobytes(), gradients.tobytes()))
+        assert results[0] == results[1]
+
+    def test_dropout_on_sparse_inputs(self, isa: str) -> None:
+        X, results = data()[0], []
+        for features in (X, csr(X)):
+            of = dr.Network([dr.Dropout(0.3), dr.Dense(9, "tanh"), dr.Dense(1)], INPUTS, "float64", seed=3)
+            results.append((trained(of, X=features).loss, bits(of)))
+        assert results[0] == results[1]
+
+    def test_sparse_validation(self, isa: str) -> None:
+        X, y = data()
+        losses = []
+        for features in (X, csr(X)):
+            losses.append(trained(network(), validation=(features, y, None, SQUARES)).val_loss)
+        assert losses[0] == losses[1]
 
     @pytest.mark.parametrize(
-        ("part", "place", "value"), [(0, 3, 10**6), (0, 0, 1), (0, -1, 0), (1, 2, INPUTS), (1, 2, -1)]
+        ("part", "place", "value"), [(0, 3, 10**6), (0, 0, 1), (0, -1, 0), (1, 2, INPUTS), (1, 2, -1), (1, 1, 4)]
     )
     def test_what_is_no_matrix_is_refused(self, part: int, place: int, value: int) -> None:
         parts = csr(data()[0])

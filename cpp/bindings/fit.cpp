@@ -128,7 +128,7 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
     options.clipping = {clip_norm, clip_value};
     options.threads = static_cast<int>(std::min<Index>(
         choose_threads(n_threads, available_threads,
-                       3 * network.model.operations_per_sample() * static_cast<double>(options.batch_size), 1),
+                       3 * operations_per_sample(network.model, samples) * static_cast<double>(options.batch_size), 1),
         options.batch_size));
     options.threads_were_asked_for = n_threads > 0;
     Loss<T> validation_loss;

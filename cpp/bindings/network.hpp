@@ -84,6 +84,8 @@ class Interrupt {
 // None, (name, parameter) or a function(output, indices) -> (value, gradient)
 template <class T> Loss<T> read_loss(const Kernels<T>& kernels, const py::object& loss);
 
+// The inputs alone: a matrix, or a tuple of the parts of compressed sparse rows
+template <class T> Samples<T> read_inputs(const Model<T>& model, const py::object& inputs);
 template <class T> Samples<T> read_samples(const Model<T>& model, const Loss<T>& loss, const py::object& inputs,
                                            const py::object& targets, const py::object& weights);
 

@@ -16,17 +16,15 @@ template <class T> py::array_t<T> predict_outputs(const NetworkBinding<T>& netwo
                                                   int available) {
     const typename NetworkBinding<T>::Reading reading(network, "predict was called");
     const VectorView<T> parameters = network.parameters(flat);
-    const MatrixView<const T> samples = matrix_view<T>(inputs, "X");
-    require(samples.columns == network.model.inputs(), "X has ", samples.columns, " features, the network takes ",
-            network.model.inputs());
-    py::array_t<T> outputs({samples.rows, network.model.outputs()});
-    const MatrixView<T> to{outputs.mutable_data(), samples.rows, network.model.outputs()};
+    const Samples<T> samples = read_inputs(network.model, inputs);
+    py::array_t<T> outputs({samples.size(), network.model.outputs()});
+    const MatrixView<T> to{outputs.mutable_data(), samples.size(), network.model.outputs()};
     Interrupt interrupt;
     Monitor monitor(std::ref(interrupt));
     {
         const py::gil_scoped_release release;
-        const int threads =
-            choose_threads(asked, available, network.model.operations_per_sample() * static_cast<double>(samples.rows));
+        const int threads = choose_threads(
+            asked, available, operations_per_sample(network.model, samples) * static_cast<double>(samples.size()));
         predict(network.model, parameters.data, samples, activation, to, threads, monitor);
     }
     interrupt.raise_if_set();
@@ -68,8 +66,8 @@ template <class T> double evaluate_loss(const NetworkBinding<T>& network, const 
     const VectorView<T> parameters = network.parameters(flat);
     const Loss<T> loss = read_loss(network.model.kernels(), loss_spec);
     const Samples<T> samples = read_samples(network.model, loss, X, y, weights);
-    const int threads =
-        choose_threads(asked, available, network.model.operations_per_sample() * static_cast<double>(samples.size()));
+    const int threads = choose_threads(
+        asked, available, operations_per_sample(network.model, samples) * static_cast<double>(samples.size()));
     Interrupt interrupt;
     Monitor monitor(std::ref(interrupt));
     std::exception_ptr failure;
@@ -100,8 +98,8 @@ template <class T> double loss_and_gradients(const NetworkBinding<T>& network, c
     Outcome outcome{};
     {
         const py::gil_scoped_release release;
-        const int threads = choose_threads(asked, available,
-                                           network.model.operations_per_sample() * static_cast<double>(samples.size()));
+        const int threads = choose_threads(
+            asked, available, operations_per_sample(network.model, samples) * static_cast<double>(samples.size()));
         outcome = stepper.step(samples, threads, std::ref(interrupt));
         if (outcome == Outcome::updated) std::copy_n(stepper.gradients(), to.size, to.data);
     }

@@ -29,14 +29,16 @@ template <class T> void read_sparse(const py::tuple& from, Samples<T>& samples) 
     const VectorView<const std::int32_t> columns = vector_view<std::int32_t>(from[1], "X.indices");
     const VectorView<const T> values = vector_view<T>(from[2], "X.data");
     const auto width = from[3].cast<Index>();
-    require(starts.size >= 2 && starts[0] == 0 && starts[starts.size - 1] == values.size && columns.size == values.size,
+    require(starts.size >= 1 && starts[0] == 0 && starts[starts.size - 1] == values.size && columns.size == values.size,
             "X is no valid CSR matrix: indptr must go from 0 to the number of values");
     for (Index row = 0; row + 1 < starts.size; ++row)
         require(starts[row] <= starts[row + 1], "X is no valid CSR matrix: indptr falls at row ", row);
-    for (Index i = 0; i < columns.size; ++i)
-        require(columns[i] >= 0 && columns[i] < width, "X is no valid CSR matrix: column ", columns[i], " of ", width);
+    for (Index row = 0; row + 1 < starts.size; ++row)
+        for (std::int64_t i = starts[row]; i < starts[row + 1]; ++i)
+            require(columns[i] >= 0 && columns[i] < width && (i == starts[row] || columns[i - 1] < columns[i]),
+                    "X is no valid CSR matrix: the columns of row ", row, " must ascend from 0 to ", width - 1);
     samples.inputs = {nullptr, starts.size - 1, width};
-    samples.sparse = {starts.data, columns.data, values.data};
+    samples.sparse = {starts.data, starts.data + 1, columns.data, values.data};
 }
 
 } // namespace
@@ -68,16 +70,21 @@ template <class T> Loss<T> read_loss(const Kernels<T>& kernels, const py::object
     return result;
 }
 
-template <class T> Samples<T> read_samples(const Model<T>& model, const Loss<T>& loss, const py::object& inputs,
-                                           const py::object& targets, const py::object& weights) {
+template <class T> Samples<T> read_inputs(const Model<T>& model, const py::object& inputs) {
     Samples<T> samples;
     if (py::isinstance<py::tuple>(inputs))
         read_sparse(py::reinterpret_borrow<py::tuple>(inputs), samples);
     else
         samples.inputs = matrix_view<T>(inputs, "X");
-    require(samples.inputs.rows >= 1, "X is empty");
     require(samples.inputs.columns == model.inputs(), "X has ", samples.inputs.columns, " features, the network takes ",
             model.inputs());
+    return samples;
+}
+
+template <class T> Samples<T> read_samples(const Model<T>& model, const Loss<T>& loss, const py::object& inputs,
+                                           const py::object& targets, const py::object& weights) {
+    Samples<T> samples = read_inputs(model, inputs);
+    require(samples.size() >= 1, "X is empty");
     if (!weights.is_none()) {
         const VectorView<const T> view = vector_view<T>(weights, "sample_weight");
         require(view.size == samples.size(), "sample_weight has ", view.size, " elements, X has ", samples.size(),
@@ -121,6 +128,8 @@ int choose_threads(int asked, int available, double operations, int own_fits) {
 
 template Loss<float> read_loss(const Kernels<float>&, const py::object&);
 template Loss<double> read_loss(const Kernels<double>&, const py::object&);
+template Samples<float> read_inputs(const Model<float>&, const py::object&);
+template Samples<double> read_inputs(const Model<double>&, const py::object&);
 template Samples<float> read_samples(const Model<float>&, const Loss<float>&, const py::object&, const py::object&,
                                      const py::object&);
 template Samples<double> read_samples(const Model<double>&, const Loss<double>&, const py::object&, const py::object&,

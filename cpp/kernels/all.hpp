@@ -12,6 +12,7 @@
 #include "kernels/random.hpp"
 #include "kernels/rows.hpp"
 #include "kernels/small.hpp"
+#include "kernels/sparse.hpp"
 #include "kernels/table.hpp"
 #include "kernels/transpose.hpp"
 #include "kernels/weight_gradient.hpp"
@@ -30,12 +31,16 @@ template <class T> constexpr Kernels<T> all_kernels() {
         .loss_count = LossKernels::count,
         .optimizers = OptimizerRows::rows,
         .optimizer_count = OptimizerRows::count,
-        .multiply = &multiply<T>,
-        .multiply_narrow = &multiply_narrow<T>,
+        .multiply = [](const Multiply<T>& m) { m.sparse ? multiply_sparse(m) : multiply(m); },
+        .multiply_narrow = [](const Multiply<T>& m) { m.sparse ? multiply_narrow_sparse(m) : multiply_narrow(m); },
         .small_forward = &small_forward<T>,
         .small_backward = &small_backward<T>,
         .small_gradients = &small_gradients<T>,
-        .weight_gradient = &weight_gradient<T>,
+        .weight_gradient =
+            [](const WeightGradient<T>& g) {
+                if (!g.sparse) return weight_gradient(g);
+                g.input ? weight_gradient_of_sparse_delta(g) : weight_gradient_of_sparse_input(g);
+            },
         .column_sums = &column_sums<T>,
         .transpose = &transpose<T>,
         .gather = &gather<T>,

@@ -20,6 +20,15 @@ template <class T> struct ActivationKernel {
     Epilogue<T> slope; // values *= f'(saved)
 };
 
+// Rows of which only what is not zero is stored: row i has values[begin[i]] … values[end[i] - 1] in the ascending columns
+// named beside them.
+template <class T> struct SparseRows {
+    const std::int64_t* begin = nullptr;
+    const std::int64_t* end = nullptr;
+    const std::int32_t* columns = nullptr;
+    const T* values = nullptr;
+};
+
 // output = start + input · weight for the rows first_row … last_row-1, start = bias or zero; then the epilogue.
 template <class T> struct Multiply {
     const T* input; // (rows, depth)
@@ -31,8 +40,9 @@ template <class T> struct Multiply {
     Index output_stride;
     Index columns;
     Index first_row, last_row;
-    Epilogue<T> epilogue; // or null
-    T* saved;             // as output, or null
+    Epilogue<T> epilogue;                  // or null
+    T* saved;                              // as output, or null
+    const SparseRows<T>* sparse = nullptr; // in place of input
 };
 
 inline constexpr Index narrow_columns = 4; // at most, for multiply_narrow
@@ -62,7 +72,8 @@ template <class T> struct WeightGradient {
     Index gradient_stride;
     Index first_row, last_row;
     Index first_panel, last_panel;
-    bool clears_padding = false; // where that of `delta` holds something: an activation of 0 need not be 0
+    bool clears_padding = false;           // where that of `delta` holds something: an activation of 0 need not be 0
+    const SparseRows<T>* sparse = nullptr; // in place of input or, where that is given, of delta
 };
 
 // Dropout for the rows first_row … last_row-1: output = input · multiplier, which is drawn here and kept for the way back.

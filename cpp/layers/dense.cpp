@@ -30,7 +30,8 @@ Multiply<T> Dense<T>::forward_product(const LayerMemory<T>& memory, Index batch_
             .first_row = batch_first,
             .last_row = batch_last,
             .epilogue = is_identity_ ? nullptr : activation_.value,
-            .saved = memory.saved};
+            .saved = memory.saved,
+            .sparse = memory.sparse};
 }
 
 template <class T>
@@ -46,7 +47,8 @@ void Dense<T>::forward(const LayerMemory<T>& memory, Index batch_first, Index ba
 }
 
 template <class T> bool Dense<T>::describe_small(const LayerMemory<T>& memory, SmallLayer<T>& small) const {
-    if (is_softmax_ || this->inputs() > panel_width<T> || this->outputs() > panel_width<T>) return false;
+    if (is_softmax_ || memory.sparse || this->inputs() > panel_width<T> || this->outputs() > panel_width<T>)
+        return false;
     const Slope<T> own = slope(memory);
     const bool is_kept_transposed = !keeps_transposed();
     small = {.inputs = this->inputs(),
@@ -151,7 +153,8 @@ template <class T> void Dense<T>::backward_weights(const LayerMemory<T>& memory,
                               .first_row = tile.rows.first,
                               .last_row = tile.rows.last,
                               .first_panel = tile.panels.first,
-                              .last_panel = tile.panels.last});
+                              .last_panel = tile.panels.last,
+                              .sparse = memory.sparse});
     if (tile.rows.first == 0) bias_gradient(memory, batch, tile, gradient);
 }
 

@@ -15,6 +15,7 @@ template <class T> class Dense : public Layer<T> {
     bool keeps_transposed() const override { return true; }
     void forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last, std::uint64_t key) const override;
     bool can_forward_panels() const override { return !is_softmax_; }
+    bool takes_sparse() const override { return true; }
     bool describe_small(const LayerMemory<T>& memory, SmallLayer<T>& small) const override;
     void forward_panels(const LayerMemory<T>& memory, Index batch_first, Index batch_last, Range panels) const override;
     Slope<T> slope(const LayerMemory<T>& memory) const override;

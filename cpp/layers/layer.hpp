@@ -42,8 +42,9 @@ template <class T> struct LayerMemory {
     T* saved = nullptr;          // beside the output, where the activation keeps its input
     PanelView<T> delta;          // dL/dz, of the output's shape
     PanelView<T> input_gradient; // dL/d(input), or the delta of the layer below; data is null where nobody needs it
-    std::vector<PanelView<T>> tensors; // in the order of Layer::tensors
-    PanelView<T> transposed;           // of the weight, where backward_input needs it
+    std::vector<PanelView<T>> tensors;     // in the order of Layer::tensors
+    PanelView<T> transposed;               // of the weight, where backward_input needs it
+    const SparseRows<T>* sparse = nullptr; // in place of the input, whose data is null then
 };
 
 // Where the gradient of one tile goes: into the array of all gradients, or, packed, into a thread's own small memory.
@@ -85,6 +86,7 @@ template <class T> class Layer {
     // share out its units among themselves, not its rows: each reads but the weights that it updates.
     virtual bool can_forward_panels() const { return false; }
     virtual void forward_panels(const LayerMemory<T>&, Index /*batch_first*/, Index /*batch_last*/, Range) const {}
+    virtual bool takes_sparse() const { return false; } // as its input
     // A layer that fits into one panel, for the kernels of small networks; false: this one does not.
     virtual bool describe_small(const LayerMemory<T>&, SmallLayer<T>&) const { return false; }
     virtual Slope<T> slope(const LayerMemory<T>& memory) const = 0;

@@ -53,7 +53,8 @@ template <class T> void NarrowDense<T>::backward_weights(const LayerMemory<T>& m
                                     .last_row = tile.rows.last,
                                     .first_panel = tile.panels.first,
                                     .last_panel = tile.panels.last,
-                                    .clears_padding = true});
+                                    .clears_padding = true,
+                                    .sparse = memory.sparse});
     if (tile.panels.first == 0) this->bias_gradient(memory, batch, {{}, {0, 1}, {}}, gradient);
 }
 

@@ -35,8 +35,8 @@ template <class T> class Layout {
 
 } // namespace
 
-template <class T>
-Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose, const std::string& output_activation)
+template <class T> Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose,
+                                 const std::string& output_activation, bool from_sparse)
     : model_(model), batch_size_(batch_size) {
     const bool training = purpose != Purpose::inference;
     const bool with_input = purpose == Purpose::gradients_with_input;
@@ -53,6 +53,12 @@ Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose, const st
     const Index stride = batch_size | 1;
     Layout<T> layout;
     memory_.resize(layers_.size());
+    if (from_sparse && layers_.front()->takes_sparse() && !with_input) {
+        sparse_places_ = Buffer<std::int64_t>(2 * batch_size);
+        sparse_.begin = sparse_places_.data();
+        sparse_.end = sparse_places_.data() + batch_size;
+        memory_.front().sparse = &sparse_;
+    }
     for (std::size_t i = 0; i < layers_.size(); ++i) {
         const Layer<T>& layer = *layers_[i];
         LayerMemory<T>& memory = memory_[i];
@@ -60,7 +66,7 @@ Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose, const st
         memory.output = memory.delta = {nullptr, stride, layer.outputs()};
         memory.input_gradient = memory.input;
         memory.transposed = {nullptr, layer.outputs(), layer.inputs()};
-        if (i == 0) layout.place(&memory.input.data, stride, layer.inputs());
+        if (i == 0 && !keeps_sparse()) layout.place(&memory.input.data, stride, layer.inputs());
         if (!layer.trains_only() || (is_random && layer.is_random()))
             layout.place(&memory.output.data, stride, layer.outputs());
         if (!training) continue;

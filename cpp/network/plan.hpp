@@ -42,14 +42,26 @@ template <class T> struct PlanTile {
 
 template <class T> class Plan {
   public:
-    // output_activation replaces that of the last layer, unless it is empty
-    Plan(const Model<T>& model, Index batch_size, Purpose purpose, const std::string& output_activation = {});
+    // output_activation replaces that of the last layer, unless it is empty. from_sparse: the input will be sparse rows.
+    Plan(const Model<T>& model, Index batch_size, Purpose purpose, const std::string& output_activation = {},
+         bool from_sparse = false);
 
     void bind(T* parameters); // the flat array to work with from now on
 
     const Model<T>& model() const { return model_; }
     Index batch_size() const { return batch_size_; }
-    PanelView<T> input() const { return memory_.front().input; }
+    PanelView<T> input() const { return memory_.front().input; } // where it is not sparse
+    // A plan from sparse rows whose first layer takes them keeps no panels of its input. Before the passes it is told whose
+    // columns and values they are, and then of each row of a batch where it lies.
+    bool keeps_sparse() const { return memory_.front().sparse != nullptr; }
+    void borrow(const SparseRows<T>& rows) {
+        sparse_.columns = rows.columns;
+        sparse_.values = rows.values;
+    }
+    void take_sparse(Index row, std::int64_t begin, std::int64_t end) const {
+        sparse_places_[row] = begin;
+        sparse_places_[batch_size_ + row] = end;
+    }
     PanelView<T> output() const { return memory_.back().output; }
     PanelView<T> output_gradient() const {
         return memory_.back().delta;
@@ -97,7 +109,9 @@ template <class T> class Plan {
     std::vector<PlanTile<T>> tiles_;
     std::vector<Index>
         tile_columns_; // the first tile of each column of tiles of that first layer, and the one after the last
-    std::vector<SmallLayer<T>> small_; // empty: some layer, or the batch, is not
+    std::vector<SmallLayer<T>> small_;   // empty: some layer, or the batch, is not
+    Buffer<std::int64_t> sparse_places_; // of each row of a batch: begin, then end
+    SparseRows<T> sparse_;
     Buffer<T> workspace_;
     T* parameters_ = nullptr;
     T* gradients_ = nullptr;

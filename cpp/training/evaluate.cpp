@@ -4,16 +4,17 @@
 
 namespace deltarule {
 
-template <class T> bool predict(const Model<T>& model, T* parameters, MatrixView<const T> inputs,
+template <class T> bool predict(const Model<T>& model, T* parameters, const Samples<T>& samples,
                                 const std::string& output_activation, MatrixView<T> outputs, int threads,
                                 Monitor& monitor) {
     const Index block_rows = rows_at_a_time(model.operations_per_sample(), 256);
-    const Index blocks = (inputs.rows + block_rows - 1) / block_rows;
+    const Index blocks = (samples.size() + block_rows - 1) / block_rows;
     const int team = static_cast<int>(std::min<Index>(threads, std::max<Index>(blocks, 1)));
     std::vector<std::unique_ptr<Plan<T>>> plans;
     for (int i = 0; i < team; ++i) {
-        plans.push_back(std::make_unique<Plan<T>>(model, std::min(block_rows, std::max<Index>(inputs.rows, 1)),
-                                                  Purpose::inference, output_activation));
+        plans.push_back(std::make_unique<Plan<T>>(model, std::min(block_rows, std::max<Index>(samples.size(), 1)),
+                                                  Purpose::inference, output_activation, samples.is_sparse()));
+        plans.back()->borrow(samples.sparse);
         plans.back()->bind(parameters);
     }
     run_team(team, [&](int thread, Barrier&) {
@@ -21,9 +22,9 @@ template <class T> bool predict(const Model<T>& model, T* parameters, MatrixView
         const Range mine = share(blocks, thread, team);
         for (Index block = mine.first; block < mine.last && !monitor.should_stop(); ++block) {
             const Index first = block * block_rows;
-            const Index count = std::min(block_rows, inputs.rows - first);
-            const PanelView<T> input = plan.input(), output = plan.output();
-            model.kernels().gather(inputs.row(first), inputs.columns, nullptr, count, input.data, input.rows, 0);
+            const Index count = std::min(block_rows, samples.size() - first);
+            const PanelView<T> output = plan.output();
+            gather_inputs(samples, {nullptr, first, count}, plan, 0, count);
             plan.forward(0, count);
             model.kernels().scatter(output.data, output.rows, 0, count, output.columns, outputs.row(first));
             if (thread == 0) monitor.poll(model.operations_per_sample() * static_cast<double>(count));
@@ -40,8 +41,10 @@ template <class T> Evaluation<T>::Evaluation(const Model<T>& model, T* parameter
         loss.kernel ? std::min(rows_at_a_time(model.operations_per_sample(), 256), samples.size()) : samples.size();
     const Index blocks = (samples.size() + rows - 1) / rows;
     for (Index i = 0; i < (loss.kernel ? std::min<Index>(threads, blocks) : 1); ++i) {
-        Worker worker{std::make_unique<Plan<T>>(model, rows, Purpose::inference, output_activation(model, loss)),
+        Worker worker{std::make_unique<Plan<T>>(model, rows, Purpose::inference, output_activation(model, loss),
+                                                samples.is_sparse()),
                       nullptr};
+        worker.plan->borrow(samples.sparse);
         worker.plan->bind(parameters);
         worker.batch_loss = std::make_unique<BatchLoss<T>>(loss_, *worker.plan, false);
         workers_.push_back(std::move(worker));
@@ -101,9 +104,9 @@ template <class T> double Evaluation<T>::value() const {
     return value;
 }
 
-template bool predict(const Model<float>&, float*, MatrixView<const float>, const std::string&, MatrixView<float>, int,
+template bool predict(const Model<float>&, float*, const Samples<float>&, const std::string&, MatrixView<float>, int,
                       Monitor&);
-template bool predict(const Model<double>&, double*, MatrixView<const double>, const std::string&, MatrixView<double>,
+template bool predict(const Model<double>&, double*, const Samples<double>&, const std::string&, MatrixView<double>,
                       int, Monitor&);
 template class Evaluation<float>;
 template class Evaluation<double>;

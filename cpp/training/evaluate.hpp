@@ -12,7 +12,7 @@
 namespace deltarule {
 
 // Writes the outputs of all samples, row-major. false: interrupted, the outputs are incomplete.
-template <class T> bool predict(const Model<T>& model, T* parameters, MatrixView<const T> inputs,
+template <class T> bool predict(const Model<T>& model, T* parameters, const Samples<T>& samples,
                                 const std::string& output_activation, MatrixView<T> outputs, int threads,
                                 Monitor& monitor);
 

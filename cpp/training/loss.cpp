@@ -8,22 +8,6 @@
 
 namespace deltarule {
 
-namespace {
-
-template <class T>
-void gather_sparse(const Samples<T>& samples, const Batch& batch, PanelView<T> to, Index first, Index last) {
-    for (Index panel = 0; panel < to.panels(); ++panel)
-        std::fill_n(to.panel(panel) + first * panel_width<T>, (last - first) * panel_width<T>, T{});
-    const SparseRows<T>& from = samples.sparse;
-    for (Index row = first; row < last; ++row) {
-        const Index sample = batch.sample(row);
-        for (std::int64_t i = from.starts[sample]; i < from.starts[sample + 1]; ++i)
-            to.at(row, from.columns[i]) = from.values[i];
-    }
-}
-
-} // namespace
-
 template <class T> const LossKernel<T>& find_loss(const Kernels<T>& kernels, const std::string& name) {
     for (int i = 0; i < kernels.loss_count; ++i)
         if (name == kernels.losses[i].name) return kernels.losses[i];
@@ -45,6 +29,35 @@ template <class T> BatchLoss<T>::BatchLoss(const Loss<T>& loss, const Plan<T>& p
       row_major_(loss.kernel ? 0 : 2 * plan.batch_size() * plan.output().columns),
       labels_(loss.kernel && loss.kernel->takes_labels ? plan.batch_size() : 0) {}
 
+template <class T>
+void gather_inputs(const Samples<T>& samples, const Batch& batch, const Plan<T>& plan, Index first, Index last) {
+    const PanelView<T> to = plan.input();
+    if (!samples.is_sparse()) {
+        const T* const rows = batch.order ? samples.inputs.data : samples.inputs.row(batch.first + first);
+        return plan.model().kernels().gather(rows, samples.inputs.columns, batch.order ? batch.order + first : nullptr,
+                                             last - first, to.data, to.rows, first);
+    }
+    const SparseRows<T>& from = samples.sparse;
+    for (Index panel = 0; panel < to.panels() && !plan.keeps_sparse(); ++panel)
+        std::fill_n(to.panel(panel) + first * panel_width<T>, (last - first) * panel_width<T>, T{});
+    for (Index row = first; row < last; ++row) {
+        const Index sample = batch.sample(row);
+        if (plan.keeps_sparse())
+            plan.take_sparse(row, from.begin[sample], from.end[sample]);
+        else
+            for (std::int64_t i = from.begin[sample]; i < from.end[sample]; ++i)
+                to.at(row, from.columns[i]) = from.values[i];
+    }
+}
+
+template <class T> double operations_per_sample(const Model<T>& model, const Samples<T>& samples) {
+    const Layer<T>& first = *model.layers().front();
+    if (!samples.is_sparse() || !first.takes_sparse()) return model.operations_per_sample();
+    const auto stored = static_cast<double>(samples.sparse.end[samples.size() - 1] - samples.sparse.begin[0]);
+    const double of_first = static_cast<double>(first.outputs()) * stored / static_cast<double>(samples.size());
+    return model.operations_per_sample() - first.operations() + of_first;
+}
+
 template <class T> double BatchLoss<T>::total_weight(const Samples<T>& samples, const Batch& batch) const {
     if (!samples.weights) return static_cast<double>(batch.count);
     double sum = 0;
@@ -59,10 +72,7 @@ template <class T> void BatchLoss<T>::gather(const Samples<T>& samples, const Ba
         kernels.gather(batch.order ? matrix.data : matrix.row(batch.first + first), matrix.columns,
                        batch.order ? batch.order + first : nullptr, last - first, panels.data, panels.rows, first);
     };
-    if (samples.sparse.starts)
-        gather_sparse(samples, batch, plan_.input(), first, last);
-    else
-        rows_of(samples.inputs, plan_.input());
+    gather_inputs(samples, batch, plan_, first, last);
     if (!loss_.kernel) return;
     if (samples.labels)
         for (Index row = first; row < last; ++row) labels_[row] = samples.labels[batch.sample(row)];
@@ -130,6 +140,10 @@ template const LossKernel<float>& find_loss(const Kernels<float>&, const std::st
 template const LossKernel<double>& find_loss(const Kernels<double>&, const std::string&);
 template std::string output_activation(const Model<float>&, const Loss<float>&);
 template std::string output_activation(const Model<double>&, const Loss<double>&);
+template void gather_inputs(const Samples<float>&, const Batch&, const Plan<float>&, Index, Index);
+template void gather_inputs(const Samples<double>&, const Batch&, const Plan<double>&, Index, Index);
+template double operations_per_sample(const Model<float>&, const Samples<float>&);
+template double operations_per_sample(const Model<double>&, const Samples<double>&);
 template class BatchLoss<float>;
 template class BatchLoss<double>;
 

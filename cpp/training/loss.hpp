@@ -40,6 +40,14 @@ template <class T> const LossKernel<T>& find_loss(const Kernels<T>& kernels, con
 //   L(softmax(z)) of the written network is the stable L(z) from logits, and dL/dz = p - t either way.
 template <class T> std::string output_activation(const Model<T>& model, const Loss<T>& loss);
 
+// The inputs of the rows first … last-1 of a batch, for the passes of the plan. Of sparse ones, where the plan keeps them so, it
+// is told where they lie; else zeros go where nothing is stored.
+template <class T>
+void gather_inputs(const Samples<T>& samples, const Batch& batch, const Plan<T>& plan, Index first, Index last);
+
+// Multiply-adds of one forward pass, with sparse inputs on the average.
+template <class T> double operations_per_sample(const Model<T>& model, const Samples<T>& samples);
+
 // What the penalties are multiplied by in a batch of this weight
 template <class T> double penalty_factor(const Loss<T>& loss, double total_weight) {
     return !loss.convention.penalty_in_sum ? 1 : total_weight > 0 ? 1 / total_weight : 0;

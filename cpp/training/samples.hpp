@@ -5,15 +5,9 @@
 #include <cstdint>
 
 #include "base/view.hpp"
+#include "kernels/table.hpp"
 
 namespace deltarule {
-
-// Compressed sparse rows: row i has its values from starts[i] up to starts[i + 1], each in the column named beside it.
-template <class T> struct SparseRows {
-    const std::int64_t* starts = nullptr;
-    const std::int32_t* columns = nullptr;
-    const T* values = nullptr;
-};
 
 template <class T> struct Samples {
     MatrixView<const T> inputs; // no data but its sizes, where they are sparse
@@ -22,6 +16,7 @@ template <class T> struct Samples {
     const std::int32_t* labels = nullptr; // one class index for each sample
     const T* weights = nullptr;           // one for each sample; null: all 1
     Index size() const { return inputs.rows; }
+    bool is_sparse() const { return sparse.begin != nullptr; }
 };
 
 // Which samples make a batch: those that `order` names, or `count` in a row from `first` on where it is null.

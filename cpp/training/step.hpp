@@ -33,9 +33,9 @@ inline double clip_factor(const Clipping& clipping, double norm) {
 // What a plan for steps of so many samples is made for. Updates that wait for all gradients need an array of them: with
 // clipping, and in a step so long that a Ctrl-C falls into it, which could not be given up with half of them made. Else each
 // tile is updated while its gradient is in the cache.
-template <class T> Purpose step_purpose(const Model<T>& model, Index batch_size, const Clipping& clipping) {
+inline Purpose step_purpose(double operations_per_sample, Index batch_size, const Clipping& clipping) {
     constexpr double long_step = 4e9; // multiply-adds: 30 ms of AVX-512 for the gradients
-    const bool long_one = model.operations_per_sample() * static_cast<double>(batch_size) > long_step;
+    const bool long_one = operations_per_sample * static_cast<double>(batch_size) > long_step;
     return clipping.norm > 0 || clipping.value > 0 || long_one ? Purpose::training : Purpose::fused_training;
 }
 

@@ -12,15 +12,20 @@ template <class T> Stepper<T>::Stepper(const Model<T>& model, T* parameters, Opt
 
 template <class T>
 Outcome Stepper<T>::step(const Samples<T>& samples, int threads, std::function<bool()> interrupted, std::uint64_t key) {
-    if (!plan_ || plan_->batch_size() < samples.size()) {
+    const bool fits = plan_ && plan_->batch_size() >= samples.size() && is_sparse_ == samples.is_sparse();
+    if (!fits) {
         auto plan = std::make_unique<Plan<T>>(
-            model_, samples.size(), optimizer_ ? step_purpose(model_, samples.size(), clipping_) : Purpose::gradients,
-            output_activation(model_, loss_));
+            model_, samples.size(),
+            optimizer_ ? step_purpose(operations_per_sample(model_, samples), samples.size(), clipping_)
+                       : Purpose::gradients,
+            output_activation(model_, loss_), samples.is_sparse());
         batch_loss_ = std::make_unique<BatchLoss<T>>(loss_, *plan, true);
         step_.reset();
         plan_ = std::move(plan);
         plan_->bind(parameters_);
+        is_sparse_ = samples.is_sparse();
     }
+    plan_->borrow(samples.sparse);
     if (!step_ || threads_ < threads) {
         step_ = std::make_unique<Step<T>>(*plan_, *batch_loss_, loss_, optimizer_, clipping_, monitor_, threads);
         threads_ = threads;

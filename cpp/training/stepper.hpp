@@ -41,7 +41,8 @@ template <class T> class Stepper {
     std::unique_ptr<BatchLoss<T>> batch_loss_;
     Monitor monitor_{{}};
     std::unique_ptr<Step<T>> step_;
-    int threads_ = 0; // that step_ was made for
+    int threads_ = 0;        // that step_ was made for
+    bool is_sparse_ = false; // what plan_ was made for
 };
 
 } // namespace deltarule

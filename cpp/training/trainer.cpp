@@ -17,15 +17,16 @@ template <class T> class Loop {
     Loop(const Model<T>& model, T* parameters, Optimizer<T>& optimizer, const Loss<T>& loss, const Samples<T>& samples,
          const FitOptions<T>& options)
         : model_(model), parameters_(parameters), optimizer_(optimizer), samples_(samples), options_(options),
-          batch_size_(std::min(options.batch_size, samples.size())),
-          plan_(model, batch_size_, step_purpose(model, batch_size_, options.clipping), output_activation(model, loss)),
+          batch_size_(std::min(options.batch_size, samples.size())), operations_(operations_per_sample(model, samples)),
+          plan_(model, batch_size_, step_purpose(operations_, batch_size_, options.clipping),
+                output_activation(model, loss), samples.is_sparse()),
           batch_loss_(loss, plan_, true), monitor_(options.interrupted),
           step_(plan_, batch_loss_, loss, &optimizer, options.clipping, monitor_, options.threads),
-          crew_(options.threads, !options.threads_were_asked_for,
-                3 * model.operations_per_sample() * static_cast<double>(batch_size_)),
+          crew_(options.threads, !options.threads_were_asked_for, 3 * operations_ * static_cast<double>(batch_size_)),
           own_order_(options.shuffle && !options.generator ? samples.size() : 0),
           order_(options.generator ? options.order : own_order_.view()),
           last_finite_(options.stops_at_divergence ? model.size() : 0), by_samples_(loss.convention.epoch_by_samples) {
+        plan_.borrow(samples.sparse);
         plan_.bind(parameters);
         if (!options.stops_at_divergence) step_.ignore_divergence();
         if (options.validation)
@@ -189,6 +190,7 @@ template <class T> class Loop {
     const Samples<T>& samples_;
     const FitOptions<T>& options_;
     const Index batch_size_;
+    const double operations_; // of a sample
     Plan<T> plan_;
     const BatchLoss<T> batch_loss_;
     Monitor monitor_;

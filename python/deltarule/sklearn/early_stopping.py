@@ -9,15 +9,14 @@ from sklearn.metrics import r2_score
 
 from ..network import Network
 from ..network.structure import Array
-from .samples import Samples, in_parts
+from .samples import Samples, for_core
 
 __all__ = ["BestWeights", "accuracy", "predictions", "r2"]
 
 
 def predictions(network: Network, X: Any, activation: str, threads: tuple[int, int]) -> Array:
     """The network's answers for dense or sparse rows, with this activation at the end ("" for none)."""
-    parts = [network._native.predict(network._flat, part, activation, *threads) for part in in_parts(X)]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return np.asarray(network._native.predict(network._flat, for_core(X), activation, *threads))
 
 
 def accuracy(outputs: Array, held_out: Samples) -> float:

@@ -43,7 +43,7 @@ class _Objective:
         self.shapes = [shape for _, shape, _ in self.network._native.tensors]
         self.places = [*range(0, len(self.shapes), 2), *range(1, len(self.shapes), 2)]
         self.n_coefs = sum(int(np.prod(shape)) for shape in self.shapes[0::2])
-        rows = max(256, _ELEMENTS // (train.X.shape[1] + sum(layer.units for layer in layers)))
+        rows = max(256, _ELEMENTS // (train.stored_per_row() + sum(layer.units for layer in layers)))
         self.parts = [train.part(first, first + rows) for first in range(0, len(train), rows)]
         self.inputs = [part.inputs() for part in self.parts]
         self.weights = [part.total_weight() for part in self.parts]

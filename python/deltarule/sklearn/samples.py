@@ -10,7 +10,7 @@ import scipy.sparse
 
 from ..network.structure import Array
 
-__all__ = ["Samples", "Shuffler", "for_core", "in_parts"]
+__all__ = ["Samples", "Shuffler", "for_core"]
 
 
 class Samples(NamedTuple):
@@ -33,6 +33,10 @@ class Samples(NamedTuple):
         rows = self.X.tocsr() if scipy.sparse.issparse(self.X) else self.X
         return Samples(rows[first:last], self.y[first:last], weight)
 
+    def stored_per_row(self) -> int:
+        """How many numbers a row of X has in memory, on the average."""
+        return int(self.X.nnz // len(self)) if scipy.sparse.issparse(self.X) else int(self.X.shape[1])
+
     def total_weight(self) -> float:
         """How much they count together."""
         return float(len(self) if self.sample_weight is None else self.sample_weight.sum(dtype=np.float64))
@@ -52,17 +56,6 @@ def for_core(X: Any) -> Any:
         np.ascontiguousarray(rows.data),
         int(rows.shape[1]),
     )
-
-
-def in_parts(X: Any, most_bytes: int = 1 << 26) -> Any:
-    """Yield dense matrices of the rows of X, one after the other: all at once where it is dense already."""
-    if not scipy.sparse.issparse(X):
-        yield np.require(X, requirements=["C", "A"])
-        return
-    rows = X.tocsr()
-    step = max(1, most_bytes // max(1, rows.shape[1] * rows.dtype.itemsize))
-    for first in range(0, max(rows.shape[0], 1), step):
-        yield np.ascontiguousarray(rows[first : first + step].toarray())
 
 
 class Shuffler:
