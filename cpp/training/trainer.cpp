@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 
 #include "base/random.hpp"
 #include "training/crew.hpp"
@@ -107,7 +106,7 @@ template <class T> class Loop {
                     Random(options_.seed, Stream::shuffle, static_cast<std::uint64_t>(*options_.epochs_trained),
                            model_.philox_blocks()),
                     [this] { monitor_.poll(1e6); });
-        std::memcpy(last_finite_.data(), parameters_, static_cast<std::size_t>(last_finite_.size()) * sizeof(T));
+        std::copy_n(parameters_, last_finite_.size(), last_finite_.data());
         loss_sum_ = weight_sum_ = 0;
         step_in_epoch_ = 0;
     }
@@ -154,7 +153,7 @@ template <class T> class Loop {
             result_.history.push_back(log);
             ++*options_.epochs_trained;
             if (options_.score) log.score = result_.history.back().score = options_.score();
-            const bool converged = options_.plateau && stands_still(options_.score ? -log.score : log.loss);
+            const bool converged = options_.plateau && ends(*options_.plateau, options_.score ? -log.score : log.loss);
             if (options_.after_epoch && options_.after_epoch(epoch, log)) return finish(FitEnd::stopped);
             if (converged) return finish(FitEnd::converged);
             if (seconds > options_.seconds && epoch + 1 < options_.epochs) finish(FitEnd::out_of_time);
@@ -164,10 +163,10 @@ template <class T> class Loop {
         }
     }
 
-    bool stands_still(double value) {
-        const bool ends = options_.plateau->ends(value);
-        if (options_.plateau->divisor > 0) optimizer_.set_learning_rate(*options_.plateau->rate);
-        return ends;
+    bool ends(const Plateau& plateau, double value) {
+        const bool over = plateau.ends(value);
+        if (plateau.divisor > 0) optimizer_.set_learning_rate(*plateau.rate);
+        return over;
     }
 
     void diverged(Index epoch, bool in_loss) {
@@ -175,7 +174,7 @@ template <class T> class Loop {
         result_.step = in_loss ? step_in_epoch_ : step_in_epoch_ - 1;
         result_.loss = in_loss ? step_.loss() : 0;
         result_.layer = plan_.first_layer_not_finite(batch_size_);
-        std::memcpy(parameters_, last_finite_.data(), static_cast<std::size_t>(model_.size()) * sizeof(T));
+        std::copy_n(last_finite_.data(), last_finite_.size(), parameters_);
         finish(FitEnd::diverged);
     }
 
