@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import sklearn
 import sklearn.neural_network as scikit_learn
 from sklearn import datasets
 from sklearn.exceptions import ConvergenceWarning
@@ -26,6 +27,11 @@ EPOCHS = 100
 LEAST = -700.0  # logarithms below are those of denormal numbers, which may count as 0
 
 _BLAS = ThreadpoolController()
+
+BESIDE_1_9 = pytest.mark.skipif(
+    tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 9),
+    reason="ours is that of scikit-learn 1.9 whatever is installed; this one's own differs",
+)
 
 
 class Both(NamedTuple):

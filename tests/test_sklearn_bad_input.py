@@ -12,9 +12,12 @@ import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.utils._param_validation import InvalidParameterError
-from sklearn_side_by_side import KINDS, both, our, quietly, table
+from sklearn_side_by_side import BESIDE_1_9, KINDS, both, our, quietly, table
 
 import deltarule as dr
+
+pytestmark = BESIDE_1_9
+
 
 X, Y = table("iris")
 SMALL: dict[str, Any] = {"hidden_layer_sizes": (5,), "max_iter": 3, "random_state": 0}

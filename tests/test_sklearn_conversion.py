@@ -10,10 +10,23 @@ import pytest
 import sklearn.neural_network as scikit_learn
 from sklearn.datasets import make_multilabel_classification
 from sklearn.exceptions import NotFittedError
-from sklearn_side_by_side import KINDS, Both, assert_same_predictions, assert_same_structure, our, quietly, table, their
+from sklearn_side_by_side import (
+    BESIDE_1_9,
+    KINDS,
+    Both,
+    assert_same_predictions,
+    assert_same_structure,
+    our,
+    quietly,
+    table,
+    their,
+)
 
 import deltarule as dr
 import deltarule.sklearn as deltarule_sklearn
+
+pytestmark = BESIDE_1_9
+
 
 X, Y = table("iris")
 XM, YM = make_multilabel_classification(n_samples=90, n_classes=4, random_state=1)

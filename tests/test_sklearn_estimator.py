@@ -23,7 +23,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_html_repr, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from sklearn_side_by_side import KINDS, both, fit_both, our, quietly, table
+from sklearn_side_by_side import BESIDE_1_9, KINDS, both, fit_both, our, quietly, table
 
 import deltarule as dr
 from deltarule.sklearn import MLPClassifier, MLPRegressor
@@ -47,6 +47,7 @@ def test_scikit_learns_checks(estimator: Any, check: Callable[[Any], None]) -> N
     check(estimator)
 
 
+@BESIDE_1_9
 @pytest.mark.parametrize("kind", KINDS)
 class TestNames:
     def test_parameters_stand_as_there(self, kind: str) -> None:

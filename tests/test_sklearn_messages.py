@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn_side_by_side import KINDS, assert_same_fit, both, our, quietly, table
+from sklearn_side_by_side import BESIDE_1_9, KINDS, assert_same_fit, both, our, quietly, table
+
+pytestmark = BESIDE_1_9
+
 
 X, Y = table("iris")
 SMALL: dict[str, Any] = {"hidden_layer_sizes": (5,), "random_state": 0}

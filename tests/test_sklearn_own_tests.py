@@ -59,7 +59,7 @@ def global_random_seed() -> int:
 def test_it_is_ours_that_is_tested() -> None:
     assert _MODULE.MLPClassifier is deltarule_sklearn.MLPClassifier
     assert _MODULE.MLPRegressor is deltarule_sklearn.MLPRegressor
-    assert len(_TESTS) >= 40, f"scikit-learn {sklearn.__version__} has {sorted(_TESTS)}"
+    assert len(_TESTS) >= 30, f"scikit-learn {sklearn.__version__} has {sorted(_TESTS)}"
     assert sklearn.neural_network.MLPClassifier is not deltarule_sklearn.MLPClassifier
 
 

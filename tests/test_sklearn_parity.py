@@ -14,6 +14,7 @@ from sklearn.datasets import make_classification
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import MinMaxScaler
 from sklearn_side_by_side import (
+    BESIDE_1_9,
     EPOCHS,
     SAME,
     TABLES,
@@ -30,6 +31,9 @@ from sklearn_side_by_side import (
     quietly,
     table,
 )
+
+pytestmark = BESIDE_1_9
+
 
 # Epochs that scikit-learn itself repeats to 1e-6 when X moves by one unit in the last place. The columns of the raw
 # table go up to 4254: units saturate and come back, and the losses of two such runs are 15 % apart after 100 epochs.

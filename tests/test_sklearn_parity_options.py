@@ -6,7 +6,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn_side_by_side import SAME, assert_same_fit, assert_same_structure, both, fit_both, quietly, table
+from sklearn_side_by_side import (
+    BESIDE_1_9,
+    SAME,
+    assert_same_fit,
+    assert_same_structure,
+    both,
+    fit_both,
+    quietly,
+    table,
+)
+
+pytestmark = BESIDE_1_9
+
 
 SMALL = {"hidden_layer_sizes": (9, 6), "max_iter": 60, "random_state": 0}
 

@@ -10,6 +10,7 @@ import pytest
 from sklearn.datasets import make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn_side_by_side import (
+    BESIDE_1_9,
     SAME,
     TABLES,
     Both,
@@ -23,6 +24,9 @@ from sklearn_side_by_side import (
     quietly,
     table,
 )
+
+pytestmark = BESIDE_1_9
+
 
 X, Y = table("iris")
 BINARY = Y[Y < 2]
