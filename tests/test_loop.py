@@ -90,6 +90,15 @@ class TestOrder:
         np.random.RandomState(kind(5)).shuffle(expected)
         np.testing.assert_array_equal(order, expected)
 
+    def test_an_order_alone_is_kept(self) -> None:
+        order = np.random.default_rng(1).permutation(ROWS)
+        kept, ours, theirs = order.copy(), network(), network()
+        trained(ours, order=(None, order), epochs=2)
+        X, y = data()
+        trained(theirs, X=X[kept], targets=y[kept], shuffle=False, epochs=2)
+        assert bits(ours) == bits(theirs)
+        np.testing.assert_array_equal(order, kept)
+
     def test_it_may_begin_anywhere_but_must_be_an_order(self) -> None:
         generator = np.random.MT19937(0)
         for wrong in (np.arange(ROWS - 1), np.full(ROWS, ROWS), np.full(ROWS, -1)):
@@ -159,17 +168,15 @@ class TestPlateau:
 
 
 class TestRatesAndTime:
-    def test_each_epoch_has_its_rate(self) -> None:
-        rates = np.array([0.1, 0.05, 0.2])
+    def test_inverse_scaling(self) -> None:
+        """The first epoch has the optimizer's rate, the others that of the samples seen before them."""
         one, by_one = network(), network()
-        assert trained(one, learning_rates=rates, epochs=3, shuffle=False).lr == rates.tolist()
-        for rate in rates:
-            trained(by_one, optimizer=dr.SGD(lr=float(rate)), epochs=1, shuffle=False)
+        result = trained(one, optimizer=dr.SGD(lr=0.1), inverse_scaling=(0.3, 0.5, 100.0), epochs=3, shuffle=False)
+        expected = [0.1, 0.3 / (100 + ROWS + 1) ** 0.5, 0.3 / (100 + 2 * ROWS + 1) ** 0.5]
+        assert result.lr == expected
+        for rate in expected:
+            trained(by_one, optimizer=dr.SGD(lr=rate), epochs=1, shuffle=False)
         assert bits(one) == bits(by_one)
-
-    def test_as_many_rates_as_epochs(self) -> None:
-        with pytest.raises(ValueError, match="learning_rates has 2 elements"):
-            trained(network(), learning_rates=np.ones(2), epochs=3)
 
     def test_no_epoch_begins_after_the_time(self) -> None:
         result = trained(network(), epochs=10**6, seconds=0.05)

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -52,20 +53,25 @@ const char* name_of(FitEnd end) {
     return "";
 }
 
-// (a bit generator of NumPy's, which the caller holds, order so far)
-template <class T> void read_order(const py::object& order, Index samples, FitOptions<T>& options) {
-    if (order.is_none()) return;
-    const auto pair = py::reinterpret_borrow<py::tuple>(order);
+BitGenerator read_generator(const py::object& generator) {
     // The beginning of bitgen_t, which NumPy keeps stable for extensions.
     struct Functions {
         void* state;
         std::uint64_t (*next64)(void*);
         std::uint32_t (*next32)(void*);
     };
-    const py::object capsule = pair[0].attr("capsule");
+    const py::object capsule = generator.attr("capsule");
     const auto* const functions = static_cast<const Functions*>(PyCapsule_GetPointer(capsule.ptr(), "BitGenerator"));
     if (!functions) throw py::error_already_set();
-    options.generator = BitGenerator{functions->state, functions->next64, functions->next32};
+    return {functions->state, functions->next64, functions->next32};
+}
+
+// (a bit generator of NumPy's, which the caller holds, or None: nothing is shuffled; the order so far)
+template <class T> void read_order(const py::object& order, Index samples, FitOptions<T>& options) {
+    if (order.is_none()) return;
+    const auto pair = py::reinterpret_borrow<py::tuple>(order);
+    const auto generator = py::reinterpret_borrow<py::object>(pair[0]);
+    if (!generator.is_none()) options.generator = read_generator(generator);
     options.order = writable_vector<std::int64_t>(pair[1], "order");
     require(options.order.size == samples, "order has ", options.order.size, " elements, X has ", samples, " rows");
     for (const std::int64_t sample : options.order)
@@ -104,7 +110,7 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
                       const py::object& X, const py::object& y, const py::object& weights, Index epochs,
                       const py::object& epochs_trained, Index batch_size, bool shuffle, std::uint64_t seed,
                       double clip_norm, double clip_value, const py::object& validation, int n_threads,
-                      int available_threads, const py::object& order, const py::object& learning_rates,
+                      int available_threads, const py::object& order, const py::object& scaling,
                       const py::object& plateau, double seconds, bool stops_at_divergence, const py::object& score,
                       const py::object& on_begin, const py::object& after_epoch) {
     const typename NetworkBinding<T>::Changing changing(network, "fit was called");
@@ -140,10 +146,9 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
     }
     read_order(order, samples.size(), options);
     read_plateau(plateau, options);
-    if (!learning_rates.is_none()) {
-        options.learning_rates = vector_view<double>(learning_rates, "learning_rates");
-        require(options.learning_rates.size == epochs, "learning_rates has ", options.learning_rates.size,
-                " elements, expected one for each of ", epochs, " epochs");
+    if (!scaling.is_none()) {
+        const auto [initial, power, seen] = scaling.cast<std::tuple<double, double, double>>();
+        options.scaling = InverseScaling{initial, power, seen};
     }
     options.seconds = seconds;
     options.stops_at_divergence = stops_at_divergence;
@@ -326,7 +331,7 @@ void bind_fit(py::class_<NetworkBinding<T>>& network, py::module_& module, const
              py::arg("carry"), py::arg("inputs"), py::arg("targets"), py::arg("sample_weight"), py::arg("epochs"),
              py::arg("epochs_trained"), py::arg("batch_size"), py::arg("shuffle"), py::arg("seed"),
              py::arg("clip_norm"), py::arg("clip_value"), py::arg("validation"), py::arg("n_threads"),
-             py::arg("available_threads"), py::arg("order"), py::arg("learning_rates"), py::arg("plateau"),
+             py::arg("available_threads"), py::arg("order"), py::arg("inverse_scaling"), py::arg("plateau"),
              py::arg("seconds"), py::arg("stops_at_divergence"), py::arg("score"), py::arg("on_begin"),
              py::arg("after_epoch"));
 

@@ -73,7 +73,7 @@ struct PoissonDeviance : Plain {
     static constexpr const char* link = "exp";
     template <class V> static ValueAndGradient<V> at(V z, V y, V) {
         const V rate = exp(z);
-        const V information = y > 0 ? y * (log(y) - z) : V{};
+        const V information = y != 0 ? y * (log(y) - z) : V{}; // not a number for y < 0
         return {information + (rate - y), rate - y};
     }
 };

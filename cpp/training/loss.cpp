@@ -86,7 +86,7 @@ template <class T> void BatchLoss<T>::gather(const Samples<T>& samples, const Ba
     }
     for (Index row = first; row < last; ++row) {
         weight_[row] = samples.weights[batch.sample(row)];
-        scale_[row] = total_weight > 0 ? static_cast<T>(static_cast<double>(weight_[row]) / total_weight) : T{0};
+        scale_[row] = total_weight != 0 ? static_cast<T>(static_cast<double>(weight_[row]) / total_weight) : T{0};
     }
 }
 
@@ -133,7 +133,7 @@ template <class T> double BatchLoss<T>::value(Index count, bool weighted, double
     for (Index row = 0; row < count; ++row)
         sums[row % 4] += static_cast<double>(row_value_[row]) * (weighted ? static_cast<double>(weight_[row]) : 1.0);
     const double sum = (sums[0] + sums[2]) + (sums[1] + sums[3]);
-    return total_weight > 0 ? sum / total_weight : 0;
+    return total_weight != 0 ? sum / total_weight : 0;
 }
 
 template const LossKernel<float>& find_loss(const Kernels<float>&, const std::string&);

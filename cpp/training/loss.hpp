@@ -50,7 +50,7 @@ template <class T> double operations_per_sample(const Model<T>& model, const Sam
 
 // What the penalties are multiplied by in a batch of this weight
 template <class T> double penalty_factor(const Loss<T>& loss, double total_weight) {
-    return !loss.convention.penalty_in_sum ? 1 : total_weight > 0 ? 1 / total_weight : 0;
+    return !loss.convention.penalty_in_sum ? 1 : total_weight != 0 ? 1 / total_weight : 0;
 }
 
 // Memory for the loss of one batch. Rows are shared out among threads; begin() is for one of them, before all others.

@@ -22,8 +22,8 @@ template <class T> class Loop {
           batch_loss_(loss, plan_, true), monitor_(options.interrupted),
           step_(plan_, batch_loss_, loss, &optimizer, options.clipping, monitor_, options.threads),
           crew_(options.threads, !options.threads_were_asked_for, 3 * operations_ * static_cast<double>(batch_size_)),
-          own_order_(options.shuffle && !options.generator ? samples.size() : 0),
-          order_(options.generator ? options.order : own_order_.view()),
+          own_order_(options.shuffle && options.order.size == 0 ? samples.size() : 0),
+          order_(options.order.size > 0 ? options.order : own_order_.view()),
           last_finite_(options.stops_at_divergence ? model.size() : 0), by_samples_(loss.convention.epoch_by_samples) {
         plan_.borrow(samples.sparse);
         plan_.bind(parameters);
@@ -98,10 +98,12 @@ template <class T> class Loop {
     }
 
     void begin_epoch(Index epoch) {
-        if (options_.learning_rates.size > 0) optimizer_.set_learning_rate(options_.learning_rates[epoch]);
+        if (options_.scaling && epoch > 0)
+            optimizer_.set_learning_rate(
+                options_.scaling->after(static_cast<double>(epoch) * static_cast<double>(samples_.size())));
         if (options_.shuffle && options_.generator)
             shuffle(order_, *options_.generator);
-        else if (options_.shuffle)
+        else if (options_.shuffle && options_.order.size == 0)
             shuffle(order_,
                     Random(options_.seed, Stream::shuffle, static_cast<std::uint64_t>(*options_.epochs_trained),
                            model_.philox_blocks()),

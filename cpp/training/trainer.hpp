@@ -1,6 +1,7 @@
 // The training loop: epochs of steps on a team of threads, in one call without the interpreter.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -15,6 +16,12 @@
 
 namespace deltarule {
 
+// The learning rate of scikit-learn's 'invscaling' from the second epoch on: initial / (samples seen + 1)^power.
+struct InverseScaling {
+    double initial, power, seen;
+    double after(double samples) const { return initial / std::pow(seen + samples + 1, power); }
+};
+
 struct EpochLog {
     double loss, validation_loss, learning_rate, seconds;
     bool has_validation;
@@ -28,9 +35,9 @@ template <class T> struct FitOptions {
     Index batch_size = 32;
     bool shuffle = true;
     std::uint64_t seed = 0;
-    std::optional<BitGenerator> generator;   // draws the shuffles in place of the seed
-    VectorView<std::int64_t> order;          // with it: the order so far, which each epoch shuffles further
-    VectorView<const double> learning_rates; // one for each epoch; empty: the optimizer's own
+    std::optional<BitGenerator> generator; // draws the shuffles in place of the seed
+    VectorView<std::int64_t> order; // with it: the order so far, which each epoch shuffles further; alone: the order
+    std::optional<InverseScaling> scaling; // of the learning rate; none: as the optimizer has it
     std::optional<Plateau> plateau;
     double seconds = std::numeric_limits<double>::infinity(); // after which no new epoch is begun
     bool stops_at_divergence = true;

@@ -46,8 +46,8 @@ class Task:
     clip_value: float = 0.0
     validation: tuple[Any, ...] | None = None
     threads: tuple[int, int] = (1, 1)  # asked for (0: nobody did), available
-    order: tuple[Any, Array] | None = None  # a bit generator of NumPy's, which shuffles this order in place of the seed
-    learning_rates: Array | None = None  # one for each epoch
+    order: tuple[Any, Array] | None = None  # a bit generator of NumPy's, which shuffles this order in place of the seed (None: as it is)
+    inverse_scaling: tuple[float, float, float] | None = None  # initial rate, power, samples seen before
     plateau: Plateau | None = None
     seconds: float = math.inf  # after which no new epoch begins
     stops_at_divergence: bool = True
@@ -101,7 +101,7 @@ def run(network: Network, found: Loss | CustomLoss | None, task: Task) -> Result
             n_threads=task.threads[0],
             available_threads=task.threads[1],
             order=task.order,
-            learning_rates=task.learning_rates,
+            inverse_scaling=task.inverse_scaling,
             plateau=task.plateau,
             seconds=task.seconds,
             stops_at_divergence=task.stops_at_divergence,

@@ -174,8 +174,9 @@ class PoissonDeviance(ElementwiseLoss):
     link = "exp"
 
     def error(self, z: Array, y: Array) -> Array:
-        logarithm = np.log(y, out=np.zeros_like(z), where=y > 0)
-        return np.asarray(y * (logarithm - np.where(y > 0, z, 0)) + (np.exp(z) - y))
+        with np.errstate(invalid="ignore"):  # for y < 0 there is no such thing
+            logarithm = np.log(y, out=np.zeros_like(z), where=y != 0)
+        return np.asarray(y * (logarithm - np.where(y != 0, z, 0)) + (np.exp(z) - y))
 
     def slope(self, z: Array, y: Array) -> Array:
         return np.asarray(np.exp(z) - y)

@@ -142,9 +142,12 @@ class Perceptron(CallbackSupportMixin):
 
     def _check_combinations(self, incremental: bool, checkpoint: Any) -> None:
         if not is_stochastic(self):
-            for name, off in (("optimizer", None), ("clip_norm", None), ("dropout", 0)):
-                if np.any(getattr(self, name) != off):
-                    raise ValueError(f"{name}={getattr(self, name)!r} needs solver='adam' or 'sgd', not 'lbfgs'")
+            asked = {"optimizer": self.optimizer, "clip_norm": self.clip_norm}
+            if np.any(np.asarray(self.dropout) != 0):
+                asked["dropout"] = self.dropout
+            for name, value in asked.items():
+                if value is not None:
+                    raise ValueError(f"{name}={value!r} needs solver='adam' or 'sgd', not 'lbfgs'")
             if checkpoint is not None:
                 raise ValueError("checkpoint needs solver='adam' or 'sgd', not 'lbfgs'")
         if self.early_stopping and incremental:
