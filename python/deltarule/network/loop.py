@@ -46,7 +46,7 @@ class Task:
     clip_value: float = 0.0
     validation: tuple[Any, ...] | None = None
     threads: tuple[int, int] = (1, 1)  # asked for (0: nobody did), available
-    order: tuple[Any, Array] | None = None  # a bit generator of NumPy's, which shuffles this order in place of the seed (None: as it is)
+    order: tuple[Any, Array] | None = None  # a bit generator of NumPy's, which shuffles this order (None: nobody does)
     inverse_scaling: tuple[float, float, float] | None = None  # initial rate, power, samples seen before
     plateau: Plateau | None = None
     seconds: float = math.inf  # after which no new epoch begins

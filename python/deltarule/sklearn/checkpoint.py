@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import time
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,19 +53,20 @@ class Checkpoint:
     def _of_fit(self) -> str:
         """Of the data and of the parameters that decide about the weights."""
         digest = hashlib.blake2b(digest_size=16)
-        train = self._fit.train
-        inputs = train.inputs()
-        arrays = [*(inputs if isinstance(inputs, tuple) else (inputs,)), train.y]
-        if train.sample_weight is not None:
-            arrays.append(train.sample_weight)
-        for array in arrays:
-            contiguous = np.ascontiguousarray(array)
-            digest.update(f"{contiguous.dtype} {contiguous.shape}".encode())
-            digest.update(contiguous.view(np.uint8).data if contiguous.size else b"")
+        for samples in (self._fit.train, self._fit.validation):
+            if samples is None:
+                continue
+            inputs = samples.inputs()
+            arrays = [*(inputs if isinstance(inputs, tuple) else (inputs,)), samples.y, samples.weights()]
+            for array in arrays:
+                contiguous = np.ascontiguousarray([] if array is None else array)
+                digest.update(f"{contiguous.dtype} {contiguous.shape}".encode())
+                digest.update(contiguous.reshape(-1).view(np.uint8).data if contiguous.size else b"")
         parameters = self._fit.estimator.get_params(deep=False)
-        digest.update(
-            repr(sorted((key, repr(value)) for key, value in parameters.items() if key not in _FREE)).encode()
-        )
+        if isinstance(parameters["random_state"], Integral):
+            parameters["seed"] = int(parameters["random_state"])
+        decisive = sorted((key, _named(value)) for key, value in parameters.items() if key not in _FREE)
+        digest.update(repr(decisive).encode())
         return digest.hexdigest()
 
     def write_now_and_then(self, seconds: float) -> None:
@@ -112,7 +114,7 @@ class Checkpoint:
         }
 
     def restore(self) -> bool:
-        """Bring the fit to where the file says it was; False without a file."""
+        """Bring the fit to where the file says it was; False without a file. Nothing is changed before all is read."""
         if not os.path.exists(self.path):
             return False
         numbers, arrays = _read(self.path)
@@ -122,12 +124,24 @@ class Checkpoint:
                 f"resume=True: {self.path!r} was written by a fit of other data or parameters (fingerprint "
                 f"{numbers.get('fingerprint')}, this fit's is {self._fingerprint}): give it the same, or another path"
             )
-        expected = self._arrays()
-        for name, array in expected.items():
+        for name, array in self._arrays().items():
             found = arrays.get(name)
             grows = name in ("loss_curve", "val_loss_curve", "validation_scores")
             if found is None or found.dtype != array.dtype or (found.shape != array.shape and not grows):
-                raise ValueError(f"resume=True: {self.path!r} is damaged at {name!r}; delete it and train again")
+                raise _damaged(self.path, name)
+        if not np.array_equal(np.sort(arrays["order"]), np.arange(len(arrays["order"]))):
+            raise _damaged(self.path, "order")
+        try:
+            n_iter, t, epochs_trained = (int(numbers[name]) for name in ("n_iter", "t", "epochs_trained"))
+            loss = np.float64(float(numbers["loss"]) if n_iter else 0)
+            seconds, best_score = float(numbers["seconds"]), numbers["best_score"]
+            best_score = None if fit.best is None else float(best_score)
+            if not (0 <= n_iter == len(arrays["loss_curve"]) and 0 <= t < 2**62 and 0 <= epochs_trained < 2**62):
+                raise ValueError
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise _damaged(self.path, "its numbers") from None
+        generator = _generator_of(numbers.get("generator"), self.path)
+
         state = [arrays[f"parameter.{name}"] for name in fit.network.state_dict()]
         write_parameters(fit.network, state[0::2], state[1::2])
         slots = [
@@ -136,22 +150,30 @@ class Checkpoint:
         ]
         fit.memory[:] = arrays["plateau"]
         estimator._optimizer.restore(fit.network, slots, arrays["carry"], float(fit.memory[2]))
-        order = arrays["order"]
-        if not np.array_equal(np.sort(order), np.arange(len(order))):
-            raise ValueError(f"resume=True: {self.path!r} is damaged at 'order'; delete it and train again")
-        fit.shuffler.go_to(_generator_of(numbers["generator"], self.path), order)
-        estimator.loss_curve_ = arrays["loss_curve"].tolist()
+        fit.shuffler.go_to(generator, arrays["order"])
+        estimator.loss_curve_ = list(arrays["loss_curve"])
         if estimator.val_loss_curve_ is not None:
             estimator.val_loss_curve_ = arrays["val_loss_curve"].tolist()
-        if fit.best is not None:
+        if fit.best is not None and best_score is not None:
             estimator.validation_scores_ = arrays["validation_scores"].tolist()
-            fit.best.flat, fit.best.score = arrays.get("best"), float(numbers["best_score"])
-        estimator.n_iter_, estimator.t_ = int(numbers["n_iter"]), int(numbers["t"])
-        if estimator.n_iter_:
-            estimator.loss_ = float(numbers["loss"])
-        fit.network.epochs_trained = int(numbers["epochs_trained"])
-        fit.seconds_before = float(numbers["seconds"])
+            fit.best.flat, fit.best.score = arrays.get("best"), best_score
+        estimator.n_iter_, estimator.t_ = n_iter, t
+        if n_iter:
+            estimator.loss_ = loss
+        fit.network.epochs_trained = epochs_trained
+        fit.seconds_before = seconds
         return True
+
+
+def _named(value: Any) -> str:
+    """What a parameter is, in words that are the same in every process."""
+    if callable(value) and hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    return repr(value)
+
+
+def _damaged(path: str, what: str) -> ValueError:
+    return ValueError(f"resume=True: {path!r} is damaged at {what!r}; delete it and train again")
 
 
 def random_state_of(path: str | os.PathLike[str]) -> dict[str, Any] | None:
@@ -173,7 +195,10 @@ def _read(path: str) -> tuple[dict[str, Any], dict[str, Array]]:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
     except SafetensorError as error:
         raise ValueError(f"{path!r} is no readable checkpoint: {error}; delete it and train again") from error
-    numbers = json.loads(text)
+    try:
+        numbers = json.loads(text)
+    except (ValueError, RecursionError):
+        raise _damaged(path, "its metadata") from None
     if not isinstance(numbers, dict) or numbers.get("version") != _VERSION:
         raise ValueError(f"{path!r} was written by another version of deltarule: delete it and train again")
     return numbers, arrays
@@ -187,15 +212,16 @@ def _to_json(value: Any) -> Any:
 
 def _generator_of(value: Any, path: str) -> dict[str, Any]:
     """The state of a bit generator. NumPy believes what it is told, and would read beyond the end of a wrong one."""
-    state = _from_json(value)
     try:
+        state = _from_json(value)
         if state["bit_generator"] == "MT19937":
             key, position = state["state"]["key"], state["state"]["pos"]
             if key.shape != (624,) or type(position) is not int or not 0 <= position <= 624:
                 raise ValueError
-    except (TypeError, KeyError, AttributeError, ValueError):
-        raise ValueError(f"{path!r} is damaged at the state of the generator; delete it and train again") from None
-    assert isinstance(state, dict)
+        if not isinstance(state, dict):
+            raise TypeError
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError, RecursionError):
+        raise _damaged(path, "the state of its generator") from None
     return state
 
 

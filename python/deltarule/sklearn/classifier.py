@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.neural_network import MLPClassifier as _MLPClassifier
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d, compute_sample_weight
+from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
@@ -18,21 +18,11 @@ from sklearn.utils.validation import validate_data
 from ..network.structure import Array
 from .early_stopping import accuracy
 from .estimator import Perceptron
+from .labels import binarizer_of, checked_like, targets_of, weights_of_classes
 from .parameters import CONSTRAINTS
 from .samples import Samples
 
 __all__ = ["MLPClassifier"]
-
-
-def _binarizer_of(y: Any) -> Any:
-    """LabelBinarizer().fit(y); by itself where it is plain what that would find, at a fraction of the time."""
-    binarizer = LabelBinarizer()
-    if y.ndim != 1 or y.dtype.kind not in "biu":
-        return binarizer.fit(y)
-    binarizer.classes_ = np.unique(y)
-    binarizer.y_type_ = "multiclass" if len(binarizer.classes_) > 2 else "binary"
-    binarizer.sparse_input_ = False
-    return binarizer
 
 
 class MLPClassifier(Perceptron, _MLPClassifier):
@@ -96,8 +86,9 @@ class MLPClassifier(Perceptron, _MLPClassifier):
         Like alpha, l1/W Σ|coef| is added to the loss.
     clip_norm : float or None, default=None
         Bounds the norm of all gradients of a step together.
-    class_weight : dict, "balanced" or None, default=None
-        Weight of each label, or n_samples / (n_classes · count); multiplies sample_weight.
+    class_weight : dict, list of dict, "balanced" or None, default=None
+        Weight of each label, or n_samples / (n_classes · count) in each call; multiplies sample_weight in training, not
+        in the score of early stopping. A list has one dict for each of several labels.
     scoring : str, callable or None, default=None
         What early stopping looks at: a scorer of scikit-learn; None is the accuracy.
     callbacks : list or None, default=None
@@ -149,8 +140,9 @@ class MLPClassifier(Perceptron, _MLPClassifier):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **_MLPClassifier._parameter_constraints,
         **CONSTRAINTS,
-        "class_weight": [None, dict, StrOptions({"balanced"})],
+        "class_weight": [None, dict, list, StrOptions({"balanced"})],
     }
 
     def __init__(
@@ -249,11 +241,19 @@ class MLPClassifier(Perceptron, _MLPClassifier):
         checkpoint : path, optional
             A file that is kept up to date, at most once a second: the training survives being killed.
         resume : bool, default=False
-            Goes on from the checkpoint, and ends with the bits of a training that was never interrupted.
+            Goes on from the checkpoint, if there is one, and ends with the bits of a training that never stopped. Data
+            and parameters must be the same; only max_iter, time_limit, n_threads, verbose, callbacks and a
+            random_state that is no number may differ.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError, TypeError
+            As scikit-learn raises them; a checkpoint of another training, or a damaged one; weights that are not finite
+            in the end.
         """
         return self._fit(X, y, sample_weight, False, validation_data, checkpoint, resume)
 
@@ -273,6 +273,11 @@ class MLPClassifier(Perceptron, _MLPClassifier):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `fit`; labels that are not among classes.
         """
         if _check_partial_fit_first_call(self, classes):
             self._label_binarizer = LabelBinarizer()
@@ -296,7 +301,8 @@ class MLPClassifier(Perceptron, _MLPClassifier):
             return np.asarray(self.classes_.take(outputs.argmax(axis=1)))
         if kind == "binary" and len(self.classes_) == 2:
             return np.asarray(self.classes_.take(outputs[:, 0] > 0.5))
-        return np.asarray(self._label_binarizer.inverse_transform(outputs[:, 0] if self.n_outputs_ == 1 else outputs))
+        labels: Array = self._label_binarizer.inverse_transform(outputs[:, 0] if self.n_outputs_ == 1 else outputs)
+        return labels
 
     def predict_proba(self, X: Any) -> Array:
         """The probability of each class, in the order of classes_.
@@ -337,7 +343,7 @@ class MLPClassifier(Perceptron, _MLPClassifier):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
-            self._label_binarizer = _binarizer_of(y)
+            self._label_binarizer = binarizer_of(y)
             self.classes_ = self._label_binarizer.classes_
             return X, y
         classes = unique_labels(y)
@@ -353,18 +359,14 @@ class MLPClassifier(Perceptron, _MLPClassifier):
             )
         return X, y
 
-    def _weights_of(self, y: Any, sample_weight: Array | None, dtype: Any) -> Array | None:
-        """sample_weight times the weight of each class."""
-        if self.class_weight is None:
-            return sample_weight
-        of_class = compute_sample_weight(self.class_weight, y).astype(dtype)
-        return np.asarray(of_class if sample_weight is None else of_class * sample_weight)
+    def _checked_like_y(self, y: Any) -> Any:
+        return checked_like(self._label_binarizer, y)
+
+    def _weights_of_classes(self, y: Any, dtype: Any) -> Array | None:
+        return None if self.class_weight is None else weights_of_classes(self, y, dtype)
 
     def _targets(self, y: Any, dtype: Any) -> Array:
-        """Class indices, or a column for each output."""
-        if self._label_binarizer.y_type_ == "multiclass":
-            return np.asarray(np.searchsorted(self.classes_, y), np.int32)
-        return np.ascontiguousarray(self._label_binarizer.transform(y), dtype)
+        return targets_of(self._label_binarizer, y, dtype)
 
     def _n_outputs(self, targets: Array) -> int:
         return len(self.classes_) if targets.ndim == 1 else targets.shape[1]

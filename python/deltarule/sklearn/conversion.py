@@ -46,6 +46,8 @@ def to_sklearn(estimator: Any) -> Any:
     known = {"identity", "logistic", "tanh", "relu"}
     if isinstance(model.activation, (list, tuple)) and len(set(model.activation)) == 1:
         model.activation = model.activation[0]
+    if isinstance(model.activation, str):
+        model.activation = {"linear": "identity", "sigmoid": "logistic"}.get(model.activation, model.activation)
     activation = model.activation
     if isinstance(activation, (list, tuple)) or activation not in known:
         raise ValueError(f"activation={activation!r}: scikit-learn has one for all hidden layers, of {sorted(known)}")
@@ -56,8 +58,7 @@ def to_sklearn(estimator: Any) -> Any:
     _copy_attributes(estimator, model)
     model.coefs_ = [np.array(coef) for coef in estimator.coefs_]
     model.intercepts_ = [np.array(intercept) for intercept in estimator.intercepts_]
-    model._best_coefs = [np.array(coef) for coef in estimator.coefs_]
-    model._best_intercepts = [np.array(intercept) for intercept in estimator.intercepts_]
+    model._best_coefs, model._best_intercepts = model.coefs_, model.intercepts_  # the same arrays, as after its own fit
     solver: Solver | None = estimator.__dict__.get("_optimizer")
     if solver is not None and estimator.optimizer is None and estimator.solver in ("adam", "sgd"):
         model._optimizer = _optimizer_of(estimator, model, solver)
@@ -111,7 +112,8 @@ def from_sklearn(kind: Any, model: Any, parameters: dict[str, Any]) -> Any:
 
 
 def _solver_of(estimator: Any, network: Any, optimizer: Any) -> Solver:
-    solver = Solver(optimizer_of(estimator), network)
+    schedule = estimator.learning_rate if isinstance(optimizer, SGDOptimizer) else "constant"
+    solver = Solver(optimizer_of(estimator), network, schedule, float(estimator.power_t))
     n_layers = len(estimator.coefs_)
 
     def in_pairs(arrays: list[Any]) -> list[Any]:

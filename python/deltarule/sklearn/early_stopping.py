@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import r2_score
+from sklearn.metrics import check_scoring, r2_score
 
 from ..network import Network
 from ..network.structure import Array
 from .samples import Samples, for_core
 
-__all__ = ["BestWeights", "accuracy", "predictions", "r2"]
+__all__ = ["BestWeights", "accuracy", "predictions", "r2", "scorer_of"]
 
 
 def predictions(network: Network, X: Any, activation: str, threads: tuple[int, int]) -> Array:
     """The network's answers for dense or sparse rows, with this activation at the end ("" for none)."""
     return np.asarray(network._native.predict(network._flat, for_core(X), activation, *threads))
+
+
+def scorer_of(estimator: Any, scoring: Any, held_out: Samples, labels: Any) -> Callable[[], float]:
+    """A function that scores the estimator as it is; with the weights of the samples where the scorer takes them."""
+    scorer = check_scoring(estimator, scoring=scoring)
+    weights = {}
+    taken = inspect.signature(getattr(scorer, "_score_func", scorer)).parameters
+    if held_out.sample_weight is not None and "sample_weight" in taken:
+        weights["sample_weight"] = held_out.sample_weight
+
+    def score() -> float:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "X does not have valid feature names")  # they were checked by fit
+            return float(scorer(estimator, held_out.X, labels, **weights))
+
+    return score
 
 
 def accuracy(outputs: Array, held_out: Samples) -> float:

@@ -6,6 +6,7 @@ gets the answer they hope for, and private methods that tools reach for exist. A
 
 from __future__ import annotations
 
+import copy
 import os
 from contextlib import nullcontext
 from itertools import pairwise
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import is_classifier
-from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -23,15 +23,15 @@ from ..network import Network
 from ..network.structure import Array, all_finite
 from . import conversion
 from .checkpoint import random_state_of
-from .early_stopping import predictions
+from .early_stopping import predictions, scorer_of
 from .lbfgs import fit_lbfgs
 from .parameters import (
-    hidden_activations,
     hidden_sizes,
     is_stochastic,
     layers_of,
     optimizer_of,
     output_activation_for_core,
+    scaling_activations,
 )
 from .protocol import CallbackSupportMixin, epochs_of
 from .samples import Samples
@@ -49,6 +49,7 @@ class Perceptron(CallbackSupportMixin):
     """The training and the answers of both estimators."""
 
     _weights: Weights
+    _optimizer: Solver
 
     # ---- what was learned
 
@@ -59,7 +60,7 @@ class Perceptron(CallbackSupportMixin):
 
     @coefs_.setter
     def coefs_(self, arrays: list[Any]) -> None:
-        self._set_weights().coefs = arrays
+        self._weights = self.__dict__.get("_weights", Weights()).with_list("weight", arrays)
 
     @property
     def intercepts_(self) -> list[Any]:
@@ -68,7 +69,7 @@ class Perceptron(CallbackSupportMixin):
 
     @intercepts_.setter
     def intercepts_(self, arrays: list[Any]) -> None:
-        self._set_weights().intercepts = arrays
+        self._weights = self.__dict__.get("_weights", Weights()).with_list("bias", arrays)
 
     def _learned(self) -> Weights:
         weights: Weights | None = self.__dict__.get("_weights")
@@ -76,18 +77,38 @@ class Perceptron(CallbackSupportMixin):
             raise AttributeError(f"{type(self).__name__} has no coefs_ and intercepts_ yet: call fit first")
         return weights
 
-    def _set_weights(self) -> Weights:
-        weights: Weights = self.__dict__.setdefault("_weights", Weights())
-        return weights
-
     def _network(self) -> Network:
         """The network with what coefs_ and intercepts_ hold now."""
         weights = self._learned()
         network = weights.network
         if network is None:
-            sizes = [np.shape(coef)[1] for coef in weights.coefs]
+            shapes = [np.shape(coef) for coef in weights.coefs]
+            if any(len(shape) != 2 for shape in shapes):
+                raise ValueError(
+                    f"coefs_ has arrays of shapes {shapes}: expected a matrix (inputs, units) for each layer"
+                )
+            sizes = [shape[1] for shape in shapes]
             network = weights.adopt(layers_of(self, sizes[:-1], sizes[-1]))
+        elif self._is_of_other_activation():
+            network = self._renewed(network)
+        self._activation_of_weights = copy.copy(self.activation)
         return network
+
+    def _is_of_other_activation(self) -> bool:
+        """Whether the activation was set anew since the weights were: predictions use it, as in scikit-learn."""
+        return bool(self.__dict__.get("_activation_of_weights", self.activation) != self.activation)
+
+    def _renewed(self, network: Network) -> Network:
+        """The same weights in a network with the parameters of now."""
+        sizes = [layer.units for layer in network.layers if isinstance(layer, Dense)]
+        layers = tuple(layers_of(self, sizes[:-1], sizes[-1]))
+        if network.layers == layers:
+            return network
+        arrays = list(network.state_dict().values())
+        renewed = network_of(layers, arrays[0::2], arrays[1::2], network.dtype, network.seed)
+        renewed.epochs_trained = network.epochs_trained
+        self._weights.follow(renewed)
+        return renewed
 
     # ---- training
 
@@ -104,16 +125,19 @@ class Perceptron(CallbackSupportMixin):
         sizes = hidden_sizes(self)
         if resume and checkpoint is None:
             raise ValueError("resume=True needs a checkpoint to go on from: pass checkpoint=path")
-        self._check_combinations(incremental, checkpoint)
+        self._check_combinations(incremental, checkpoint, validation_data)
         first_pass = "_weights" not in self.__dict__ or (not self.warm_start and not incremental)
         given = {"sample_weight": sample_weight} if sample_weight is not None else {}
         protocol = epochs_of(self, X, y, given)
         X, y = self._validate(X, y, incremental, reset=first_pass)
+        given_dtype = X.dtype
         if not is_stochastic(self):
             X = X.astype(np.float64, copy=False)  # SciPy's vectors are, and the weights with them
+        elif not first_pass:
+            X = X.astype(self._network().dtype, copy=False)  # weights keep theirs
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
-        samples = Samples(X, self._targets(y, X.dtype), self._weights_of(y, sample_weight, X.dtype))
+        samples = Samples(X, self._targets(y, X.dtype), sample_weight, self._weights_of_classes(y, X.dtype))
         self.n_outputs_ = self._n_outputs(samples.y)
         validation = self._validation(validation_data, X)
 
@@ -124,15 +148,15 @@ class Perceptron(CallbackSupportMixin):
                 self._random_state.set_state(before)
         first_state = None if checkpoint is None else self._random_state.get_state(legacy=False)
 
-        network = self._start(sizes, X) if first_pass else self._go_on(X.dtype)
-        if is_stochastic(self):
-            self._fit_stochastically(
-                network, samples, validation, incremental, protocol, checkpoint, first_state, resume
-            )
-        else:
-            with protocol or nullcontext():
-                fit_lbfgs(self, network, samples, protocol)
-        self._weights.moved()
+        network = self._start(sizes, X, given_dtype) if first_pass else self._go_on()
+        with self._weights.training():
+            if is_stochastic(self):
+                self._fit_stochastically(
+                    network, samples, validation, incremental, protocol, checkpoint, first_state, resume
+                )
+            else:
+                with protocol or nullcontext():
+                    fit_lbfgs(self, network, samples, protocol)
         if not all_finite(network._flat):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
@@ -140,7 +164,7 @@ class Perceptron(CallbackSupportMixin):
             )
         return self
 
-    def _check_combinations(self, incremental: bool, checkpoint: Any) -> None:
+    def _check_combinations(self, incremental: bool, checkpoint: Any, validation_data: Any) -> None:
         if not is_stochastic(self):
             asked = {"optimizer": self.optimizer, "clip_norm": self.clip_norm}
             if np.any(np.asarray(self.dropout) != 0):
@@ -150,30 +174,31 @@ class Perceptron(CallbackSupportMixin):
                     raise ValueError(f"{name}={value!r} needs solver='adam' or 'sgd', not 'lbfgs'")
             if checkpoint is not None:
                 raise ValueError("checkpoint needs solver='adam' or 'sgd', not 'lbfgs'")
-        if self.early_stopping and incremental:
+            if validation_data is not None:
+                raise ValueError("validation_data needs solver='adam' or 'sgd', not 'lbfgs'")
+        elif self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
 
-    def _start(self, sizes: list[int], X: Any) -> Network:
+    def _start(self, sizes: list[int], X: Any, given_dtype: Any) -> Network:
         """New weights, and all that is told of a training as it is before the first epoch."""
         self.n_iter_ = self.t_ = 0
         units = [X.shape[1], *sizes, self.n_outputs_]
         self.n_layers_ = len(units)
         self.out_activation_ = self._out_activation()
         layers = layers_of(self, sizes, self.n_outputs_)
-        activations = hidden_activations(self, max(len(sizes), 1))
+        activations = scaling_activations(self, len(sizes))
         coefs, intercepts = [], []
         for number, (inputs, outputs) in enumerate(pairwise(units)):
-            # Glorot and Bengio's bound; the last layer takes the factor of the one before, as scikit-learn has it.
-            factor = 2.0 if activations[min(number, len(activations) - 1)] == "sigmoid" else 6.0
+            # Glorot and Bengio's bound, a third of it for logistic units
+            factor = 2.0 if activations[number] == "sigmoid" else 6.0
             bound = np.sqrt(factor / (inputs + outputs))
-            coefs.append(self._random_state.uniform(-bound, bound, (inputs, outputs)))
-            intercepts.append(self._random_state.uniform(-bound, bound, outputs))
+            coefs.append(self._random_state.uniform(-bound, bound, (inputs, outputs)).astype(given_dtype))
+            intercepts.append(self._random_state.uniform(-bound, bound, outputs).astype(given_dtype))
         drops = any(isinstance(layer, Dropout) for layer in layers)
         seed = int(self._random_state.randint(2**31)) if drops else 0
-        # lbfgs works in double precision whatever the data: SciPy's vectors are.
-        dtype = X.dtype if is_stochastic(self) else np.float64
-        network = network_of(layers, coefs, intercepts, dtype, seed)
+        network = network_of(layers, coefs, intercepts, X.dtype, seed)
         self._weights = Weights(network)
+        self._activation_of_weights = copy.copy(self.activation)
         if is_stochastic(self):
             self.loss_curve_: list[float] = []
             self.val_loss_curve_: list[float] | None = None
@@ -184,19 +209,17 @@ class Perceptron(CallbackSupportMixin):
             self.best_loss_: float | None = None if stops else np.inf
         return network
 
-    def _go_on(self, dtype: Any) -> Network:
+    def _go_on(self) -> Network:
         """The network with the weights that there are, and the parameters of now."""
-        network = self._network()
-        sizes = [layer.units for layer in network.layers if isinstance(layer, Dense)]
-        layers = tuple(layers_of(self, sizes[:-1], sizes[-1]))
-        dtype = dtype if is_stochastic(self) else np.dtype(np.float64)
-        if network.layers != layers or network.dtype != dtype:
-            arrays = [np.array(array) for array in network.state_dict().values()]
-            seed, epochs = network.seed, network.epochs_trained
-            network = network_of(layers, arrays[0::2], arrays[1::2], dtype, seed)
-            network.epochs_trained = epochs
+        if self._out_activation() != self.out_activation_:
+            raise ValueError(
+                f"loss={self.loss!r} ends in another activation than the one the weights were trained with, "
+                f"{self.out_activation_}: fit with warm_start=False"
+            )
+        network = self._renewed(self._network())
+        if not is_stochastic(self) and network.dtype != np.float64:
+            network = self._weights.in_dtype(np.dtype(np.float64))
             self._weights.follow(network)
-            self.__dict__.pop("_optimizer", None)
         return network
 
     def _fit_stochastically(
@@ -210,9 +233,11 @@ class Perceptron(CallbackSupportMixin):
         first_state: Any,
         resume: bool,
     ) -> None:
-        optimizer = optimizer_of(self)
-        if not incremental or "_optimizer" not in self.__dict__:
-            self._optimizer = Solver(optimizer, network)
+        if not incremental or "_optimizer" not in self.__dict__ or not self._optimizer.suits(network):
+            schedule = self.learning_rate if self.solver == "sgd" and self.optimizer is None else "constant"
+            self._optimizer = Solver(optimizer_of(self), network, schedule, float(self.power_t))
+        if self.early_stopping and self.__dict__.get("validation_scores_") is None:
+            self.validation_scores_, self.best_validation_score_ = [], -np.inf
         score = None
         if self.early_stopping:
             held_out = validation
@@ -231,11 +256,11 @@ class Perceptron(CallbackSupportMixin):
     def _hold_out(self, samples: Samples) -> tuple[Samples, Samples]:
         """What is trained on, and what early stopping looks at; stratified for two classes, as in scikit-learn."""
         stratify = samples.y > 0.5 if is_classifier(self) and self.n_outputs_ == 1 else None
-        weights = [] if samples.sample_weight is None else [samples.sample_weight]
+        both = (samples.sample_weight, samples.of_class)
         parts = train_test_split(
             samples.X,
             samples.y,
-            *weights,
+            *(weights for weights in both if weights is not None),
             random_state=self._random_state,
             test_size=self.validation_fraction,
             stratify=stratify,
@@ -244,8 +269,10 @@ class Perceptron(CallbackSupportMixin):
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
-        of_parts = parts[4:6] if weights else [None, None]
-        return Samples(parts[0], parts[2], of_parts[0]), Samples(parts[1], parts[3], of_parts[1])
+        rest = iter(parts[4:])
+        pairs = [(None, None) if weights is None else (next(rest), next(rest)) for weights in both]
+        train, held_out = ([pair[side] for pair in pairs] for side in (0, 1))
+        return Samples(parts[0], parts[2], *train), Samples(parts[1], parts[3], held_out[0])
 
     def _score_of(self, network: Network, held_out: Samples) -> Any:
         """A function that scores the network as it is when it is called."""
@@ -253,15 +280,7 @@ class Perceptron(CallbackSupportMixin):
             activation = output_activation_for_core(self.out_activation_)
             threads = network._threads(self.n_threads)
             return lambda: self._own_score(predictions(network, held_out.X, activation, threads), held_out)
-        scorer = check_scoring(self, scoring=self.scoring)
-        labels = self._labels_of(held_out.y)
-        weights = {} if held_out.sample_weight is None else {"sample_weight": held_out.sample_weight}
-
-        def score() -> float:
-            self._weights.moved()
-            return float(scorer(self, held_out.X, labels, **weights))
-
-        return score
+        return scorer_of(self, self.scoring, held_out, self._labels_of(held_out.y))
 
     def _validation(self, data: Any, X: Any) -> Samples | None:
         """validation_data, checked as X and y are."""
@@ -279,7 +298,7 @@ class Perceptron(CallbackSupportMixin):
             dtype=X.dtype,
             reset=False,
         )
-        return Samples(held_X, self._targets(held_y, X.dtype), None)
+        return Samples(held_X, self._targets(self._checked_like_y(held_y), X.dtype), None)
 
     def _dtypes(self) -> Any:
         """What X may be, or is to be."""
@@ -290,14 +309,15 @@ class Perceptron(CallbackSupportMixin):
     def _ready(self, X: Any) -> Array | None:
         """The outputs for a few rows that the core can see to be right, without further checks; None for others."""
         weights: Weights | None = self.__dict__.get("_weights")
-        if weights is None or "feature_names_in_" in self.__dict__:
+        if weights is None or "feature_names_in_" in self.__dict__ or self._is_of_other_activation():
             return None
-        network = weights.network
-        if network is None or network._native is None:
-            return None
-        activation = output_activation_for_core(self.out_activation_)
-        found: Array | None = network._native.predict_small(network._flat, X, activation)
-        return found
+        with weights.lock:
+            network = weights.network
+            if network is None:
+                return None
+            activation = output_activation_for_core(self.out_activation_)
+            found: Array | None = network._native.predict_small(network._flat, X, activation)
+            return found
 
     def _outputs(self, X: Any) -> Array:
         """The activations of the last layer, of shape (n_samples, n_outputs)."""
@@ -306,13 +326,16 @@ class Perceptron(CallbackSupportMixin):
             return ready
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        network = self._network()
-        of_answer = np.result_type(X.dtype, network.dtype)
-        dtype = np.dtype(np.float32 if of_answer == np.float32 else np.float64)
-        network = self._weights.in_dtype(dtype)
-        activation = output_activation_for_core(self.out_activation_)
-        threads = network._threads(self.n_threads)
-        return predictions(network, X.astype(dtype, copy=False), activation, threads).astype(of_answer, copy=False)
+        weights = self._learned()
+        with weights.lock:  # whoever asks while another thread trains waits for it
+            network = self._network()
+            of_answer = np.result_type(X.dtype, network.dtype)
+            dtype = np.dtype(np.float32 if of_answer == np.float32 else np.float64)
+            network = weights.in_dtype(dtype)
+            activation = output_activation_for_core(self.out_activation_)
+            threads = network._threads(self.n_threads)
+            outputs = predictions(network, X.astype(dtype, copy=False), activation, threads)
+        return outputs.astype(of_answer, copy=False)
 
     def plot_loss_curve(self, ax: Any = None) -> Axes:
         """Draw loss_curve_, val_loss_curve_ and validation_scores_ over the epochs, as far as there are any.
@@ -326,7 +349,9 @@ class Perceptron(CallbackSupportMixin):
         -------
         matplotlib Axes
         """
-        check_is_fitted(self, "loss_curve_")
+        check_is_fitted(self)
+        if "loss_curve_" not in self.__dict__:
+            raise ValueError("solver='lbfgs' keeps no loss_curve_: there is nothing to draw")
         try:
             import matplotlib.pyplot as plt
         except ImportError as error:

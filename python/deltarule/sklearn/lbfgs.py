@@ -42,6 +42,7 @@ class _Objective:
         self.gradients = self.network._native.allocate()
         self.shapes = [shape for _, shape, _ in self.network._native.tensors]
         self.places = [*range(0, len(self.shapes), 2), *range(1, len(self.shapes), 2)]
+        self.last = self.start()  # where the loss was asked for
         self.n_coefs = sum(int(np.prod(shape)) for shape in self.shapes[0::2])
         rows = max(256, _ELEMENTS // (train.stored_per_row() + sum(layer.units for layer in layers)))
         self.parts = [train.part(first, first + rows) for first in range(0, len(train), rows)]
@@ -70,6 +71,7 @@ class _Objective:
 
     def __call__(self, packed: Array) -> tuple[float, Array]:
         self.write(packed, self.network)
+        self.last = packed
         coefs, total = packed[: self.n_coefs], sum(self.weights)
         value = 0.5 * self.alpha * float(coefs @ coefs) + self.l1 * float(np.abs(coefs).sum())
         gradient = np.zeros_like(packed)
@@ -92,6 +94,7 @@ def fit_lbfgs(estimator: Any, network: Network, train: Samples, protocol: Epochs
     def after_iteration(intermediate_result: Any) -> None:
         nonlocal out_of_time
         seconds = time.perf_counter() - start
+        objective.write(intermediate_result.x, network)
         estimator.n_iter_ += 1
         if estimator.verbose:
             print(f"Iteration {estimator.n_iter_}, loss = {intermediate_result.fun:.8f}")
@@ -99,7 +102,6 @@ def fit_lbfgs(estimator: Any, network: Network, train: Samples, protocol: Epochs
         answers = [call(callback, "on_epoch_end", estimator.n_iter_ - 1, dict(logs)) for callback in callbacks]
         stop = any(isinstance(answer, (bool, np.bool_)) and bool(answer) for answer in answers)
         if protocol is not None:
-            objective.write(intermediate_result.x, network)
             stop = protocol.epoch_ends() or stop
         out_of_time = estimator.time_limit is not None and seconds > estimator.time_limit
         if stop or out_of_time:
@@ -118,10 +120,11 @@ def fit_lbfgs(estimator: Any, network: Network, train: Samples, protocol: Epochs
             callback=after_iteration if watched else None,
             options={"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol},
         )
+        objective.last = result.x
     finally:
+        objective.write(objective.last, network)
         for callback in reversed(callbacks):
             call(callback, "on_fit_end", network)
-    objective.write(result.x, network)
     estimator.loss_ = float(result.fun)
     if out_of_time:
         warnings.warn(

@@ -28,36 +28,16 @@ __all__ = [
     "loss_for_core",
     "optimizer_of",
     "output_activation_for_core",
+    "scaling_activations",
 ]
 
 _ELEMENTWISE = {*(name for name in WORDS["activations"] if name != "softmax"), "linear", "logistic", "swish"}
 _DTYPES = (np.float32, np.float64, np.dtype("float32"), np.dtype("float64"))
 _OF_REGRESSION = {"mse", "mae", "huber", "log_cosh", "quantile"}
 
+# Beside scikit-learn's own.
 CONSTRAINTS: dict[str, list[Any]] = {
-    "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
     "activation": [StrOptions(_ELEMENTWISE), list, tuple],
-    "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
-    "alpha": [Interval(Real, 0, None, closed="left")],
-    "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-    "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
-    "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-    "power_t": [Interval(Real, 0, None, closed="left")],
-    "max_iter": [Interval(Integral, 1, None, closed="left")],
-    "shuffle": ["boolean"],
-    "random_state": ["random_state"],
-    "tol": [Interval(Real, 0, None, closed="left")],
-    "verbose": ["verbose"],
-    "warm_start": ["boolean"],
-    "momentum": [Interval(Real, 0, 1, closed="both")],
-    "nesterovs_momentum": ["boolean"],
-    "early_stopping": ["boolean"],
-    "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-    "beta_1": [Interval(Real, 0, 1, closed="left")],
-    "beta_2": [Interval(Real, 0, 1, closed="left")],
-    "epsilon": [Interval(Real, 0, None, closed="neither")],
-    "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
-    "max_fun": [Interval(Integral, 1, None, closed="left")],
     "optimizer": [None, StrOptions(set(OPTIMIZERS)), Optimizer],
     "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
     "l1": [Interval(Real, 0, None, closed="left")],
@@ -83,6 +63,15 @@ def hidden_sizes(estimator: Any) -> list[int]:
     if np.any(np.array(sizes) <= 0):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
     return sizes
+
+
+def scaling_activations(estimator: Any, n_hidden: int) -> list[str]:
+    """The activation that decides about the initial weights of each layer: the last layer goes by the one before it."""
+    names = hidden_activations(estimator, n_hidden)
+    if names:
+        return [*names, names[-1]]
+    asked = estimator.activation
+    return [ALIASES.get(asked, asked) if isinstance(asked, str) else "identity"]
 
 
 def hidden_activations(estimator: Any, n_hidden: int) -> list[str]:

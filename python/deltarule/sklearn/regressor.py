@@ -133,7 +133,11 @@ class MLPRegressor(Perceptron, _MLPRegressor):
     0.98
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"loss": LOSS_CONSTRAINT, **CONSTRAINTS}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **_MLPRegressor._parameter_constraints,
+        **CONSTRAINTS,
+        "loss": LOSS_CONSTRAINT,
+    }
 
     def __init__(
         self,
@@ -229,11 +233,19 @@ class MLPRegressor(Perceptron, _MLPRegressor):
         checkpoint : path, optional
             A file that is kept up to date, at most once a second: the training survives being killed.
         resume : bool, default=False
-            Goes on from the checkpoint, and ends with the bits of a training that was never interrupted.
+            Goes on from the checkpoint, if there is one, and ends with the bits of a training that never stopped. Data
+            and parameters must be the same; only max_iter, time_limit, n_threads, verbose, callbacks and a
+            random_state that is no number may differ.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError, TypeError
+            As scikit-learn raises them; a checkpoint of another training, or a damaged one; weights that are not finite
+            in the end.
         """
         return self._fit(X, y, sample_weight, False, validation_data, checkpoint, resume)
 
@@ -293,8 +305,11 @@ class MLPRegressor(Perceptron, _MLPRegressor):
             raise TypeError(f"y must be numbers. Got an array of dtype {y.dtype} instead.")
         return X, y
 
-    def _weights_of(self, y: Any, sample_weight: Array | None, dtype: Any) -> Array | None:
-        return sample_weight
+    def _checked_like_y(self, y: Any) -> Any:
+        return y
+
+    def _weights_of_classes(self, y: Any, dtype: Any) -> Array | None:
+        return None
 
     def _targets(self, y: Any, dtype: Any) -> Array:
         with np.errstate(over="ignore"):  # too large for float32: the weights will not be finite, which is told

@@ -19,6 +19,7 @@ class Samples(NamedTuple):
     X: Any  # a matrix or CSR, of the network's dtype
     y: Array  # class indices, or columns of targets, of the network's dtype
     sample_weight: Array | None
+    of_class: Array | None = None  # the weight of each one's class, in training alone
 
     def __len__(self) -> int:
         return int(self.X.shape[0])
@@ -27,11 +28,17 @@ class Samples(NamedTuple):
         """X for the core."""
         return for_core(self.X)
 
+    def weights(self) -> Array | None:
+        """What each counts in training."""
+        if self.of_class is None or self.sample_weight is None:
+            return self.of_class if self.sample_weight is None else self.sample_weight
+        return self.of_class * self.sample_weight
+
     def part(self, first: int, last: int) -> Samples:
         """Some of them, in a row."""
-        weight = None if self.sample_weight is None else self.sample_weight[first:last]
+        weights = self.weights()
         rows = self.X.tocsr() if scipy.sparse.issparse(self.X) else self.X
-        return Samples(rows[first:last], self.y[first:last], weight)
+        return Samples(rows[first:last], self.y[first:last], None if weights is None else weights[first:last])
 
     def stored_per_row(self) -> int:
         """How many numbers a row of X has in memory, on the average."""
@@ -39,7 +46,8 @@ class Samples(NamedTuple):
 
     def total_weight(self) -> float:
         """How much they count together."""
-        return float(len(self) if self.sample_weight is None else self.sample_weight.sum(dtype=np.float64))
+        weights = self.weights()
+        return float(len(self) if weights is None else weights.sum(dtype=np.float64))
 
 
 def for_core(X: Any) -> Any:
@@ -74,12 +82,17 @@ class Shuffler:
     def __init__(self, random_state: np.random.RandomState, n_samples: int, is_shared: bool) -> None:
         self._random_state = random_state
         self._copy = copy.deepcopy(random_state) if is_shared else random_state
-        self._generator = self._copy._bit_generator
+        self._generator: Any = self._copy._bit_generator
         self.order = np.arange(n_samples, dtype=np.int64)
 
     def for_core(self) -> tuple[Any, Array]:
         """The generator, and the order so far."""
         return self._generator, self.order
+
+    def once(self) -> tuple[Any, Array]:
+        """The order of a single epoch, drawn now."""
+        self._random_state.shuffle(self.order)
+        return None, self.order
 
     def place(self) -> dict[str, Any]:
         """Where the generator stands now."""

@@ -22,12 +22,26 @@ class Solver:
     ----------
     optimizer : Optimizer
     network : Network
+    schedule : {"constant", "invscaling", "adaptive"}
+        What becomes of its learning rate.
+    power : float
+        That of 'invscaling'.
     """
 
-    def __init__(self, optimizer: Optimizer, network: Network) -> None:
+    def __init__(self, optimizer: Optimizer, network: Network, schedule: str = "constant", power: float = 0.5) -> None:
         self.optimizer = optimizer
+        self.schedule, self.power = schedule, power
         self.rate = optimizer.lr
         self.state, self.carry = start_optimizer(network, self.spec())
+
+    def suits(self, network: Network) -> bool:
+        """Whether the state is that of a network of this shape and dtype."""
+        size = network._native.size
+        return len(self.state) % size == 0 and bool(self.state.dtype == network.dtype)
+
+    def rate_after(self, samples: int) -> float:
+        """The learning rate of 'invscaling' after so many samples."""
+        return float(self.optimizer.lr / (samples + 1) ** self.power)
 
     def spec(self) -> tuple[str, list[float]]:
         """The optimizer for the core, with the learning rate as it is now."""
@@ -42,6 +56,10 @@ class Solver:
         beta_1, beta_2 = self.optimizer.betas
         steps = self.carry[0]
         return float(self.rate * np.sqrt(1 - beta_2**steps) / (1 - beta_1**steps))
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        self.rate = float(rate)
 
     def arrays(self, network: Network) -> list[list[Array]]:
         """What it keeps beside each parameter, slot by slot, in the shapes of the parameters."""

@@ -60,7 +60,7 @@ class StochasticFit:
         estimator.n_iter_ = 0
         self.callbacks = check_callbacks(estimator.callbacks or [])
         self.protocol = protocol
-        is_shared = not isinstance(estimator.random_state, Integral)
+        is_shared = not (isinstance(estimator.random_state, Integral) or incremental)
         self.shuffler = Shuffler(estimator._random_state, len(train), is_shared)
         self.resumed = False
         self.noted = 0  # epochs of this run that the estimator tells of
@@ -75,8 +75,6 @@ class StochasticFit:
             best = -best_score
         self.memory: Array = np.array([best, estimator._no_improvement_count, estimator._optimizer.rate], np.float64)
         self.seconds_before = 0.0
-
-    # What a checkpoint needs to know is in the attributes above and in the estimator's.
 
     def keep_in(self, path: str | os.PathLike[str], random_state: dict[str, Any], resume: bool) -> None:
         """Write checkpoints, and first go on from the one that is there, where that is wanted."""
@@ -138,18 +136,20 @@ class StochasticFit:
         epochs = 1 if self.incremental else max(estimator.max_iter - done, 0)
         if self._is_over():
             epochs = 0
-        adaptive = self._learning_rate() == "adaptive"
-        rates = None
-        if self._learning_rate() == "invscaling":
-            seen = estimator.t_ + len(self.train) * np.arange(epochs, dtype=np.float64)
-            rates = float(estimator.learning_rate_init) / (seen + 1) ** estimator.power_t
-            if done == 0 and epochs:
-                rates[0] = solver.rate  # as the fits before have left it
+        adaptive = solver.schedule == "adaptive"
+        scaling = None
+        if solver.schedule == "invscaling":
+            scaling = (solver.optimizer.lr, solver.power, float(estimator.t_))
+            if done:
+                solver.rate = solver.rate_after(estimator.t_)
+        order = None
+        if estimator.shuffle:
+            order = self.shuffler.once() if self.incremental else self.shuffler.for_core()
         _, loss = self._loss()
         validation = None
         if self.validation is not None:
             held_out = self.validation
-            validation = (held_out.inputs(), held_out.y, held_out.sample_weight, loss)
+            validation = (held_out.inputs(), held_out.y, None, loss)
         quiet = not (self.callbacks or self.protocol or estimator.verbose or self.checkpoint)
         return Task(
             loss=loss,
@@ -158,15 +158,15 @@ class StochasticFit:
             carry=solver.carry,
             inputs=self.train.inputs(),
             targets=self.train.y,
-            sample_weight=self.train.sample_weight,
-            epochs=epochs,
+            sample_weight=self.train.weights(),
+            epochs=min(epochs, 2**62),
             batch_size=self._batch_size(),
             shuffle=bool(estimator.shuffle),
             clip_norm=0.0 if estimator.clip_norm is None else float(estimator.clip_norm),
             validation=validation,
             threads=self.network._threads(estimator.n_threads),
-            order=self.shuffler.for_core() if estimator.shuffle else None,
-            learning_rates=rates,
+            order=order,
+            inverse_scaling=scaling,
             plateau=Plateau(
                 float(estimator.tol),
                 float(estimator.n_iter_no_change),
@@ -183,10 +183,6 @@ class StochasticFit:
     def _is_over(self) -> bool:
         """Whether the checkpoint is of a training that had converged."""
         return self.resumed and float(self.memory[1]) > self.estimator.n_iter_no_change
-
-    def _learning_rate(self) -> str:
-        is_sgd = self.estimator.solver == "sgd" and self.estimator.optimizer is None
-        return str(self.estimator.learning_rate) if is_sgd else "constant"
 
     def _batch_size(self) -> int:
         asked, n_samples = self.estimator.batch_size, len(self.train)
@@ -210,9 +206,9 @@ class StochasticFit:
         self.noted += count
         estimator.n_iter_ += count
         estimator.t_ += count * len(self.train)
-        estimator.loss_curve_.extend(losses)
+        estimator.loss_curve_.extend(map(np.float64, losses))
         if count:
-            estimator.loss_ = losses[-1]
+            estimator.loss_ = estimator.loss_curve_[-1]
         if self.validation is not None:
             estimator.val_loss_curve_.extend(val_losses)
         if self.best is not None:
@@ -221,16 +217,15 @@ class StochasticFit:
     def _settle(self, task: Task) -> None:
         """Where the rule and the learning rate stand."""
         estimator = self.estimator
-        if task.learning_rates is not None and estimator.n_iter_:
-            rate = float(estimator.learning_rate_init) / (estimator.t_ + 1) ** estimator.power_t
-            self.memory[2] = rate
+        if task.inverse_scaling is not None and estimator.n_iter_:
+            self.memory[2] = estimator._optimizer.rate_after(estimator.t_)
         estimator._optimizer.rate = float(self.memory[2])
         estimator._no_improvement_count = int(self.memory[1])
         if self.best is not None:
             estimator.best_validation_score_ = self.best.score
         else:
-            estimator.best_loss_ = float(self.memory[0])
-        if estimator.shuffle:
+            estimator.best_loss_ = np.float64(self.memory[0])
+        if estimator.shuffle and not self.incremental:
             self.shuffler.finish()
 
     def _after_epoch(self, epoch: int, loss: float, validation_loss: float | None, rate: float, seconds: float) -> bool:
@@ -253,7 +248,7 @@ class StochasticFit:
         print(f"Iteration {self.estimator.n_iter_}, loss = {logs['loss']:.8f}")
         if "score" in logs:
             print(f"Validation score: {logs['score']:f}")
-        if self._learning_rate() == "adaptive" and self.memory[2] < rate:
+        if self.estimator._optimizer.schedule == "adaptive" and self.memory[2] < rate:
             print(f"{self._words_of_stopping()} Setting learning rate to {self.memory[2]:f}")
 
     def _words_of_stopping(self) -> str:
@@ -262,4 +257,5 @@ class StochasticFit:
         return f"{what} did not improve more than tol={tol:f} for {patience:d} consecutive epochs."
 
     def _words_of_ending(self) -> str:
-        return " Learning rate too small. Stopping." if self._learning_rate() == "adaptive" else " Stopping."
+        is_adaptive = self.estimator._optimizer.schedule == "adaptive"
+        return " Learning rate too small. Stopping." if is_adaptive else " Stopping."

@@ -7,7 +7,9 @@ asked for them there are none, and nothing to compare; once they are handed out,
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -32,33 +34,37 @@ class Weights:
         self._lists: dict[str, list[Any]] = {}  # as handed out or set
         self._seen: dict[str, list[Any]] = {}  # what the network has of them
         self._other: Network | None = None  # the same in the other dtype, made when first asked for
+        self.lock = threading.RLock()  # held by whoever trains or asks the network
+        self.in_training = False
 
     @property
     def coefs(self) -> list[Any]:
         """The weight of each dense layer, of shape (inputs, units)."""
         return self._list("weight")
 
-    @coefs.setter
-    def coefs(self, arrays: list[Any]) -> None:
-        self._list("bias")
-        self._lists["weight"] = arrays
+    def with_list(self, kind: str, arrays: list[Any]) -> Weights:
+        """The same with other arrays of this kind, "weight" or "bias"; nobody else who has these is touched."""
+        if self.in_training:
+            raise RuntimeError("coefs_ and intercepts_ cannot be set while the estimator is being trained")
+        result = Weights(self._network)
+        self._list(kind)
+        result._lists, result._seen = {**self._lists, kind: arrays}, dict(self._seen)
+        return result
 
     @property
     def intercepts(self) -> list[Any]:
         """The bias of each dense layer, of shape (units,)."""
         return self._list("bias")
 
-    @intercepts.setter
-    def intercepts(self, arrays: list[Any]) -> None:
-        self._list("weight")
-        self._lists["bias"] = arrays
-
     def _list(self, kind: str) -> list[Any]:
+        if self.in_training and self._network is not None:
+            arrays = _arrays_of(self._network)[kind]  # to look at: what was written into them would be lost
+            for array in arrays:
+                array.flags.writeable = False
+            return arrays
         if not self._lists and self._network is not None:
             self._lists = _arrays_of(self._network)
             self._seen = _copies(self._lists)
-        elif not self._changed():
-            self.moved()  # it may be in training
         return self._lists.get(kind, [])
 
     @property
@@ -67,7 +73,7 @@ class Weights:
         return None if self._changed() else self._network
 
     def _changed(self) -> bool:
-        if not self._lists:
+        if not self._lists or self.in_training:
             return False
         return self._network is None or not all(
             len(self._lists[kind]) == len(self._seen.get(kind, ()))
@@ -87,6 +93,17 @@ class Weights:
     def replace(self, network: Network) -> None:
         """Another network with other parameters; arrays that were handed out stay as they are, nobody's any more."""
         self._network, self._lists, self._seen, self._other = network, {}, {}, None
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Whoever trains the network; others wait, and the arrays that were handed out follow in the end."""
+        with self.lock:
+            self.in_training = True
+            try:
+                yield
+            finally:
+                self.in_training = False
+                self.moved()
 
     def follow(self, network: Network) -> None:
         """Another network with the same parameters."""
@@ -173,5 +190,9 @@ def write_parameters(network: Network, coefs: list[Any], intercepts: list[Any]) 
     flat = network._native.allocate()
     for number, pair in enumerate(zip(coefs, intercepts, strict=True)):
         for kind, array in enumerate(pair):
+            _, shape, _ = network._native.tensors[2 * number + kind]
+            if np.shape(array) != shape:
+                name = ("coefs_", "intercepts_")[kind]
+                raise ValueError(f"{name}[{number}] has shape {np.shape(array)}: expected {shape}")
             network._native.write(flat, 2 * number + kind, np.ascontiguousarray(array, network.dtype))
     network._native.assign(network._flat, flat)
