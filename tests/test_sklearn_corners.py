@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import signal
 import threading
 import time
 from pathlib import Path
@@ -201,6 +202,45 @@ class TestCheckpoints:
         self.fitted(tmp_path / "a", fit={"validation_data": (X, Y)})
         with pytest.raises(ValueError, match="other data or parameters"):
             self.fitted(tmp_path / "a", fit={"validation_data": (X + 1, Y)})
+
+    def test_broken_off_in_the_middle_of_an_epoch(self, tmp_path: Path) -> None:
+        """What is in the file is an end of an epoch, never the middle of one."""
+        X = np.random.default_rng(0).normal(size=(100_000, 20))
+        y = (X[:, 0] > 0).astype(int)
+        settings = {
+            **SMALL,
+            "hidden_layer_sizes": (64,),
+            "max_iter": 50,
+            "tol": 0,
+            "batch_size": 4,
+            "n_iter_no_change": 1000,
+        }
+        whole = quietly(our("MLPClassifier", **settings).fit, X, y)
+
+        def interrupt(*arguments: Any) -> None:
+            raise KeyboardInterrupt
+
+        previous = signal.signal(signal.SIGALRM, interrupt)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 1.3)  # when there is a file already
+            model = our("MLPClassifier", **settings)
+            with pytest.warns(UserWarning, match="interrupted"):
+                model.fit(X, y, checkpoint=tmp_path / "a")
+            assert 0 < model.n_iter_ < 50
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, previous)
+        resumed = quietly(our("MLPClassifier", **settings).fit, X, y, checkpoint=tmp_path / "a", resume=True)
+        assert resumed.loss_curve_ == whole.loss_curve_
+        for ours, theirs in zip(resumed.coefs_, whole.coefs_, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+    @pytest.mark.parametrize("kind", [np.random.MT19937, np.random.PCG64, np.random.Philox, np.random.SFC64])
+    def test_every_generator(self, kind: Any, tmp_path: Path) -> None:
+        whole = self.fitted(tmp_path / "b", random_state=np.random.RandomState(kind(3)), max_iter=9)
+        self.fitted(tmp_path / "a", random_state=np.random.RandomState(kind(3)))
+        resumed = self.fitted(tmp_path / "a", random_state=np.random.RandomState(kind(8)), max_iter=9)
+        assert resumed.loss_curve_ == whole.loss_curve_
 
     def test_a_scorer_has_its_name(self, tmp_path: Path) -> None:
         for _ in range(2):

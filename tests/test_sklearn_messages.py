@@ -114,7 +114,7 @@ class TestWarnings:
         ours, theirs = (warned(one.partial_fit, X, Y, **classes(kind)) for one in both(kind, **SMALL))
         assert ours == theirs == []
 
-    def test_points_at_the_caller(self, kind: str) -> None:
+    def test_as_errors(self, kind: str) -> None:
         """An error filter for ConvergenceWarning ends the fit, as there, and what was learned is there."""
         for one in both(kind, max_iter=4, **SMALL):
             with warnings.catch_warnings():

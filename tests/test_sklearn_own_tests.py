@@ -19,7 +19,7 @@ import deltarule.sklearn as deltarule_sklearn
 
 # Name of a test there: what of scikit-learn's inside it asks for.
 PRIVATE: dict[str, str] = {
-    "test_gradient": "calls _loss_grad_lbfgs, which needs what its own L-BFGS prepares; see test_gradients.py",
+    "test_gradient": "calls _loss_grad_lbfgs, which needs what its own L-BFGS prepares; see test_sklearn_corners.py",
 }
 
 pytestmark = [  # what the runs of scikit-learn's own test suite let pass

@@ -1,7 +1,8 @@
 """A fit that survives being killed: all that it needs to go on, in one safetensors file that is whole or not there.
 
-Written after an epoch, at most once a second, and at the end. Before anything is read back, the file is checked to be
-of the same data, parameters and version; arrays are named and shaped as this fit's own, or the file is refused.
+Written after an epoch, at most once a second, and at the end of a training that was not broken off. Before anything is
+read back, the file is checked to be of the same data, parameters and version; arrays are named and shaped as this
+fit's own, or the file is refused.
 """
 
 from __future__ import annotations
@@ -213,19 +214,17 @@ def _to_json(value: Any) -> Any:
 def _generator_of(value: Any, path: str) -> dict[str, Any]:
     """The state of a bit generator. NumPy believes what it is told, and would read beyond the end of a wrong one."""
     try:
-        state = _from_json(value)
+        state = _from_json(value, np.uint32 if value["bit_generator"] == "MT19937" else np.uint64)
         if state["bit_generator"] == "MT19937":
             key, position = state["state"]["key"], state["state"]["pos"]
             if key.shape != (624,) or type(position) is not int or not 0 <= position <= 624:
                 raise ValueError
-        if not isinstance(state, dict):
-            raise TypeError
     except (TypeError, KeyError, AttributeError, ValueError, OverflowError, RecursionError):
         raise _damaged(path, "the state of its generator") from None
-    return state
+    return dict(state)
 
 
-def _from_json(value: Any) -> Any:
+def _from_json(value: Any, dtype: Any) -> Any:
     if isinstance(value, dict) and set(value) == {"numbers"}:
-        return np.array(value["numbers"], np.uint32)
-    return {key: _from_json(one) for key, one in value.items()} if isinstance(value, dict) else value
+        return np.array(value["numbers"], dtype)
+    return {key: _from_json(one, dtype) for key, one in value.items()} if isinstance(value, dict) else value

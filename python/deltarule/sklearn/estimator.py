@@ -18,6 +18,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from ..history import History
 from ..layers import Dense, Dropout
 from ..network import Network
 from ..network.structure import Array, all_finite
@@ -352,20 +353,12 @@ class Perceptron(CallbackSupportMixin):
         check_is_fitted(self)
         if "loss_curve_" not in self.__dict__:
             raise ValueError("solver='lbfgs' keeps no loss_curve_: there is nothing to draw")
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError as error:
-            raise ImportError("plot_loss_curve needs matplotlib: pip install 'deltarule[plot]'") from error
-        axes: Axes = plt.gca() if ax is None else ax
-        for values, label in (
-            (self.loss_curve_, "training loss"),
-            (self.val_loss_curve_, "validation loss"),
-            (self.validation_scores_, "validation score"),
-        ):
-            if values:
-                axes.plot(range(1, len(values) + 1), values, label=label)
-        axes.set_xlabel("epoch")
-        axes.legend()
+        columns = {"loss": self.loss_curve_, "val_loss": self.val_loss_curve_}
+        axes = History({name: values for name, values in columns.items() if values is not None}).plot(ax)
+        if self.validation_scores_:
+            scores = self.validation_scores_
+            axes.plot(range(1, len(scores) + 1), scores, label="validation score")
+            axes.legend()
         return axes
 
     def to_sklearn(self) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -13,7 +14,8 @@ from ..network.structure import Array
 __all__ = ["Samples", "Shuffler", "for_core"]
 
 
-class Samples(NamedTuple):
+@dataclass(frozen=True)
+class Samples:
     """What a fit learns from, or what it is scored on."""
 
     X: Any  # a matrix or CSR, of the network's dtype

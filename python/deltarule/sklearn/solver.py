@@ -32,12 +32,12 @@ class Solver:
         self.optimizer = optimizer
         self.schedule, self.power = schedule, power
         self.rate = optimizer.lr
+        self.size = network._native.size
         self.state, self.carry = start_optimizer(network, self.spec())
 
     def suits(self, network: Network) -> bool:
         """Whether the state is that of a network of this shape and dtype."""
-        size = network._native.size
-        return len(self.state) % size == 0 and bool(self.state.dtype == network.dtype)
+        return bool(self.size == network._native.size and self.state.dtype == network.dtype)
 
     def rate_after(self, samples: int) -> float:
         """The learning rate of 'invscaling' after so many samples."""

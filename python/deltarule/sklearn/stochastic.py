@@ -99,7 +99,7 @@ class StochasticFit:
                 self._settle(task)
             if result.raised is not None and not isinstance(result.raised, KeyboardInterrupt):
                 raise result.raised
-            if self.checkpoint is not None:
+            if self.checkpoint is not None and result.raised is None:  # else it may be the middle of an epoch
                 self.checkpoint.write()
             self._tell_of_the_end(result)
             if self.best is not None:

@@ -85,7 +85,9 @@ class Weights:
         """A network of these layers that has the parameters of the arrays."""
         coefs, intercepts = ([np.asarray(array) for array in self._list(kind)] for kind in ("weight", "bias"))
         dtype = np.float32 if np.result_type(*coefs) == np.float32 else np.float64
-        self._network = network_of(layers, coefs, intercepts, dtype, seed)
+        before = self._network
+        self._network = network_of(layers, coefs, intercepts, dtype, seed if before is None else before.seed)
+        self._network.epochs_trained = 0 if before is None else before.epochs_trained  # what drops out next follows
         self._seen = _copies(self._lists)
         self._other = None
         return self._network
@@ -152,7 +154,7 @@ class Weights:
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__()  # type: ignore[misc]
+        Weights.__init__(self)
         self._lists = state["arrays"]
         if state["layers"] is None:
             return
