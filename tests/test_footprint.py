@@ -20,11 +20,12 @@ PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 HEAVY = {"pandas", "polars", "scipy", "sklearn", "torch", "matplotlib", "tqdm", "safetensors", "asyncio"}
 
 MEASURE = """
-import time
+from time import process_time  # of this process alone: the machine may have other work
+start = process_time()
 import numpy
-start = time.process_time()  # of this process alone: the machine may have other work
+middle = process_time()
 import deltarule
-print(time.process_time() - start)
+print(middle - start, process_time() - middle)
 """
 
 
@@ -40,11 +41,13 @@ def python(code: str, cache: Path) -> str:
     return result.stdout
 
 
-def test_importing_takes_30_ms_more_than_numpy(tmp_path: Path) -> None:
+def test_importing_takes_half_of_numpys_own_time(tmp_path: Path) -> None:
+    """30 ms where NumPy takes 60: beside that yardstick a slow or busy machine changes both."""
     python(MEASURE, tmp_path)  # fills the cache
-    seconds = [float(python(MEASURE, tmp_path)) for _ in range(7)]
+    seconds = [[float(part) for part in python(MEASURE, tmp_path).split()] for _ in range(9)]
     assert any(tmp_path.rglob("*.pyc"))
-    assert min(seconds) <= 0.030, seconds
+    numpys, ours = (min(parts) for parts in zip(*seconds, strict=True))
+    assert ours <= 0.5 * numpys, seconds
 
 
 def test_importing_brings_nothing_heavy_along(tmp_path: Path) -> None:
