@@ -1,4 +1,4 @@
-// The spec, a plain dict made by the dataclasses of layers.py, read in this one place.
+// The spec, a plain dict made by the dataclasses of layers/, read in this one place.
 #pragma once
 
 #include "bindings/pybind.hpp"

@@ -1,0 +1,37 @@
+"""Layers as a user writes them: frozen values that say what a network is made of.
+
+To add a layer type: its dataclass in a file here, with a row in LAYERS; its twin in reference/; its C++ file in
+cpp/layers/ with a row in registry.cpp. Names of activations and initializers come from the core and are checked when a
+Network is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from .dense import Dense
+from .dropout import Dropout
+from .names import ALIASES
+
+__all__ = ["ALIASES", "LAYERS", "Dense", "Dropout", "Layer", "layer_from_spec"]
+
+Layer = Dense | Dropout
+LAYERS: dict[str, type[Layer]] = {Dense.type: Dense, Dropout.type: Dropout}
+
+
+def layer_from_spec(spec: Any) -> Layer:
+    """The layer that `to_spec` has described; ValueError where the dict says anything else."""
+    if not isinstance(spec, dict):
+        raise ValueError(f"a layer of the spec is {spec!r}: expected a dict")
+    arguments = dict(spec)
+    kind = arguments.pop("type", None)
+    if kind not in LAYERS:
+        raise ValueError(
+            f"the spec has a layer of type {kind!r}: expected one of {', '.join(LAYERS)}; was the file written by a "
+            "newer version of deltarule?"
+        )
+    expected = {field.name for field in fields(LAYERS[kind])}
+    if set(arguments) != expected:
+        raise ValueError(f"a layer of the spec has the keys {sorted(map(str, arguments))}: expected {sorted(expected)}")
+    return LAYERS[kind](**arguments)
