@@ -39,6 +39,13 @@ inline std::uint64_t step_key(std::uint64_t seed, std::uint64_t epoch, std::uint
     return block[0] | std::uint64_t{block[1]} << 32;
 }
 
+// And of one of the pieces that the step's sequences are cut into
+inline std::uint64_t piece_key(std::uint64_t key, std::uint32_t piece) {
+    if (piece == 0) return key;
+    const Philox block = philox({piece, static_cast<std::uint32_t>(Stream::dropout), 0, 0}, key);
+    return block[0] | std::uint64_t{block[1]} << 32;
+}
+
 // The same numbers faster: those of 16 blocks of a stream from first_block on (kernels/random.hpp).
 using PhiloxBlocks = void (*)(std::uint64_t seed, std::uint32_t stream, std::uint64_t substream,
                               std::uint32_t first_block, std::uint32_t* numbers);

@@ -45,7 +45,7 @@ template <class T> py::object predict_small(NetworkBinding<T>& network, const py
     const typename NetworkBinding<T>::Reading reading(network, "predict was called");
     const VectorView<T> parameters = network.parameters(flat);
     if (!network.small || network.small_activation != activation) {
-        network.small = std::make_unique<Plan<T>>(model, small_batch, Purpose::inference, activation);
+        network.small = std::make_unique<Plan<T>>(model, Capacity{small_batch}, Purpose::inference, activation);
         network.small_activation = activation;
     }
     Plan<T>& plan = *network.small;
@@ -135,7 +135,8 @@ py::array_t<T> forward(NetworkBinding<T>& network, const py::object& flat, const
         const FlushDenormals flush;
         Monitor monitor(std::ref(interrupt));
         if (!network.pass || network.pass->batch_size() < samples.rows)
-            network.pass = std::make_unique<Plan<T>>(network.model, samples.rows, Purpose::gradients_with_input);
+            network.pass =
+                std::make_unique<Plan<T>>(network.model, Capacity{samples.rows}, Purpose::gradients_with_input);
         const Plan<T>& plan = *network.pass;
         network.pass->bind(parameters.data);
         network.pass_version = network.version;

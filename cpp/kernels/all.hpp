@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/activations.hpp"
+#include "kernels/cells.hpp"
 #include "kernels/dropout.hpp"
 #include "kernels/losses.hpp"
 #include "kernels/matmul.hpp"
@@ -24,6 +25,7 @@ template <class T> constexpr Kernels<T> all_kernels() {
     using ActivationRows = Rows<ActivationRow<T>, Activations>;
     using LossKernels = Rows<LossRow<T>, Losses>;
     using OptimizerRows = Rows<OptimizerRow<T>, Optimizers>;
+    using CellKernels = Rows<CellRow<T>, Cells>;
     return {
         .activations = ActivationRows::rows,
         .activation_count = ActivationRows::count,
@@ -31,6 +33,8 @@ template <class T> constexpr Kernels<T> all_kernels() {
         .loss_count = LossKernels::count,
         .optimizers = OptimizerRows::rows,
         .optimizer_count = OptimizerRows::count,
+        .cells = CellKernels::rows,
+        .cell_count = CellKernels::count,
         .multiply = [](const Multiply<T>& m) { m.sparse ? multiply_sparse(m) : multiply(m); },
         .multiply_narrow = [](const Multiply<T>& m) { m.sparse ? multiply_narrow_sparse(m) : multiply_narrow(m); },
         .small_forward = &small_forward<T>,
@@ -42,7 +46,9 @@ template <class T> constexpr Kernels<T> all_kernels() {
                 g.input ? weight_gradient_of_sparse_delta(g) : weight_gradient_of_sparse_input(g);
             },
         .column_sums = &column_sums<T>,
+        .add_rows = &add_rows<T>,
         .transpose = &transpose<T>,
+        .fill_rows = &fill_rows<T>,
         .gather = &gather<T>,
         .scatter = &scatter<T>,
         .softmax = &softmax<T>,

@@ -117,7 +117,7 @@ template <class T, int count> void drop_squares(const DropoutRows<T>& rows, Mask
         for (int lane = 0; lane < mask_units; lane += lanes<Vec<T>>) {
             const Index unit = squares.unit[square] + lane, panel = unit / width;
             if (panel * width >= rows.columns) break;
-            const Index place = (panel * rows.stride + row) * width + unit % width;
+            const Index place = (panel * rows.stride + row - rows.rows_before) * width + unit % width;
             const auto drop = [&](Index from, Index to) {
                 drop_lanes(&squares.words[0][square][lane], count * mask_units, &squares.thresholds[square][lane],
                            rows.scale, rows.input + place, rows.output + place, rows.multiplier + place, from, to);

@@ -40,7 +40,8 @@ template <class T> struct Tile {
     const T* right;
     Index right_stride; // rows between its panels
     Index depth;
-    const T* start; // added first, one panel row for each panel, or null
+    const T* start;               // what the sums begin with, or null
+    Index start_row, start_panel; // from one row of it to the next, and from panel to panel
     T* result;
     Index result_stride;
 };
@@ -53,8 +54,8 @@ template <class T, Walk walk, int rows, int panels> void multiply_tile(const Til
 
     Vec<T> sum[rows][panels][panel_vectors];
     DELTARULE_UNROLL for (int p = 0; p < panels; ++p) DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v) {
-        const Vec<T> start = tile.start ? load(tile.start + p * width + v * vector_lanes) : Vec<T>{};
-        DELTARULE_UNROLL for (int r = 0; r < rows; ++r) sum[r][p][v] = start;
+        DELTARULE_UNROLL for (int r = 0; r < rows; ++r) sum[r][p][v] =
+            tile.start ? load(tile.start + r * tile.start_row + p * tile.start_panel + v * vector_lanes) : Vec<T>{};
     }
 
     constexpr int permuted = permuted_rows(walk, rows, panels);
@@ -126,8 +127,12 @@ template <class T> void multiply(const Multiply<T>& m) {
         const int most_rows = tile_rows(Walk::along, static_cast<int>(panel_count));
         for_even_stretches(m.first_row, m.last_row, most_rows, [&](Index row, Index rows) {
             tile_table<T, Walk::along>.by_shape[panel_count - 1][rows - 1](
-                {m.input + row * width, m.input_stride, m.weight + panel * m.depth * width, m.depth, m.depth,
-                 m.bias ? m.bias + panel * width : nullptr, result + row * width, m.output_stride});
+                m.accumulate ? Tile<T>{m.input + row * width, m.input_stride, m.weight + panel * m.depth * width,
+                                       m.depth, m.depth, result + row * width, width, m.output_stride * width,
+                                       result + row * width, m.output_stride}
+                             : Tile<T>{m.input + row * width, m.input_stride, m.weight + panel * m.depth * width,
+                                       m.depth, m.depth, m.bias ? m.bias + panel * width : nullptr, 0, width,
+                                       result + row * width, m.output_stride});
         });
         if (!m.epilogue) return;
         for (Index p = 0; p < panel_count; ++p) {

@@ -29,7 +29,8 @@ template <class T> struct SparseRows {
     const T* values = nullptr;
 };
 
-// output = start + input · weight for the rows first_row … last_row-1, start = bias or zero; then the epilogue.
+// output = start + input · weight for the rows first_row … last_row-1, start = bias, zero or the output itself; then the
+// epilogue.
 template <class T> struct Multiply {
     const T* input; // (rows, depth)
     Index input_stride;
@@ -43,6 +44,7 @@ template <class T> struct Multiply {
     Epilogue<T> epilogue;                  // or null
     T* saved;                              // as output, or null
     const SparseRows<T>* sparse = nullptr; // in place of input
+    bool accumulate = false;               // start = output; there is no bias then
 };
 
 inline constexpr Index narrow_columns = 4; // at most, for multiply_narrow
@@ -74,6 +76,7 @@ template <class T> struct WeightGradient {
     Index first_panel, last_panel;
     bool clears_padding = false;           // where that of `delta` holds something: an activation of 0 need not be 0
     const SparseRows<T>* sparse = nullptr; // in place of input or, where that is given, of delta
+    bool accumulate = false;               // adds to what is in `gradient`
 };
 
 // Dropout for the rows first_row … last_row-1: output = input · multiplier, which is drawn here and kept for the way back.
@@ -83,10 +86,38 @@ template <class T> struct DropoutRows {
     Index stride;
     Index columns;
     Index first_row, last_row;
+    Index rows_before; // of the batch, before row 0 of these; first_row and last_row count from there as well
     std::uint64_t key; // of the step
     std::uint32_t layer;
     std::uint32_t rate; // times 2^24
     T scale;            // 1 / (1 - rate)
+};
+
+// One step of a recurrent layer for the samples first_row … last_row-1; pointers lead to sample 0 of the step. Forward, gates
+// hold the sums and then what the activations make of them, and hidden and cell are written; backward, gates become dL/d(sum).
+template <class T> struct CellRows {
+    T* gates; // blocks of `panels`, side by side
+    Index gates_stride;
+    const T *hidden_before, *cell_before;
+    T *hidden, *cell;
+    Index state_stride;
+    const T* output_gradient; // added to hidden_gradient, or null
+    Index output_gradient_stride;
+    T *hidden_gradient, *cell_gradient; // of the state now, then of that before: of h only what it gets past the gates
+    Index gradient_stride;
+    Index panels;
+    Index first_row, last_row;
+};
+
+template <class T> struct CellKernel {
+    const char* name;
+    int gates;        // of the weights
+    int blocks;       // of sums: `gates` of them from the input, and from hidden_block on as many from the hidden state
+    int hidden_block; // 0: the same ones
+    bool keeps_cell;  // beside the hidden state
+    bool passes_hidden; // h gives the h before it something past the gates: `backward` leaves its gradient
+    void (*forward)(const CellRows<T>&);
+    void (*backward)(const CellRows<T>&);
 };
 
 // Value and gradient of a loss for the rows first_row … of a batch.
@@ -152,6 +183,8 @@ template <class T> struct Kernels {
     int loss_count;
     const OptimizerKernel<T>* optimizers;
     int optimizer_count;
+    const CellKernel<T>* cells;
+    int cell_count;
 
     void (*multiply)(const Multiply<T>&);
     void (*multiply_narrow)(
@@ -164,7 +197,12 @@ template <class T> struct Kernels {
     void (*weight_gradient)(const WeightGradient<T>&);
     // Σ over the batch of delta, for the panels first … last-1; `sums` points to where those begin
     void (*column_sums)(const T* delta, Index delta_stride, Index batch, T* sums, Index first_panel, Index last_panel);
+    // The same added to what is in `sums`, one row after the other: it goes on where an earlier call has ended
+    void (*add_rows)(const T* delta, Index delta_stride, Index batch, T* sums, Index first_panel, Index last_panel);
     void (*transpose)(const Transpose<T>&);
+    // Rows that all become first + second (either may be null), in so many panels
+    void (*fill_rows)(const T* first, const T* second, T* panels, Index stride, Index count, Index first_row,
+                      Index last_row);
     // Rows of a row-major matrix, picked by `order` (null: one after the other from first), into rows 0 … of panels.
     void (*gather)(const T* matrix, Index columns, const std::int64_t* order, Index count, T* panels, Index stride,
                    Index first_row);

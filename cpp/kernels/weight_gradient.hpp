@@ -18,11 +18,12 @@ template <class T> void gradient_of_panels(const WeightGradient<T>& g, Index fir
             const Index last = (input_panel + 1) * width < g.last_row ? (input_panel + 1) * width : g.last_row;
             const int most_rows = tile_rows(Walk::across, static_cast<int>(panel_count));
             for_even_stretches(first, last, most_rows, [&](Index row, Index rows) {
+                T* const result =
+                    g.gradient + ((panel - g.first_panel) * g.gradient_stride + row - g.first_row) * width;
                 tile_table<T, Walk::across>.by_shape[panel_count - 1][rows - 1](
                     {g.input + input_panel * g.input_stride * width + row % width, 0,
-                     g.delta + panel * g.delta_stride * width, g.delta_stride, g.batch, nullptr,
-                     g.gradient + ((panel - g.first_panel) * g.gradient_stride + row - g.first_row) * width,
-                     g.gradient_stride});
+                     g.delta + panel * g.delta_stride * width, g.delta_stride, g.batch, g.accumulate ? result : nullptr,
+                     width, g.gradient_stride * width, result, g.gradient_stride});
             });
             first = last;
         }
@@ -38,15 +39,17 @@ template <class T> void gradient_of_columns(const WeightGradient<T>& g, Index pa
     for_even_stretches(
         g.first_row / width, (g.last_row + width - 1) / width, tile_panels, [&](Index from, Index count) {
             const int most_columns = tile_rows(Walk::across, static_cast<int>(count));
+            const Index first = from * width;
+            T* const part = g.gradient + ((panel - g.first_panel) * g.gradient_stride + first - g.first_row) * width;
+            const Index rows = g.last_row - first < count * width ? g.last_row - first : count * width;
+            if (g.accumulate) transpose<T>({part, width, turned, width, width, 0, rows, 0, 1});
             for_even_stretches(0, columns, most_columns, [&](Index column, Index column_count) {
                 tile_table<T, Walk::across>.by_shape[count - 1][column_count - 1](
                     {g.delta + panel * g.delta_stride * width + column, 0, g.input + from * g.input_stride * width,
-                     g.input_stride, g.batch, nullptr, turned + column * width, width});
+                     g.input_stride, g.batch, g.accumulate ? turned + column * width : nullptr, width, width * width,
+                     turned + column * width, width});
             });
-            const Index first = from * width;
-            transpose<T>({turned, width,
-                          g.gradient + ((panel - g.first_panel) * g.gradient_stride + first - g.first_row) * width,
-                          width, g.last_row - first, 0, width, 0, count});
+            transpose<T>({turned, width, part, width, rows, 0, width, 0, count});
         });
 }
 
@@ -73,7 +76,15 @@ template <class T> void weight_gradient_with_padding(const WeightGradient<T>& g)
 
 template <class T> void weight_gradient(const WeightGradient<T>& g) {
     constexpr Index width = panel_width<T>;
-    weight_gradient_with_padding(g);
+    constexpr Index rows_at_a_time = 512; // of a few panels: what stays in the second cache
+    WeightGradient<T> part = g;
+    for (Index first = 0; first < g.batch || first == 0; first += rows_at_a_time) {
+        part.batch = g.batch - first < rows_at_a_time ? g.batch - first : rows_at_a_time;
+        weight_gradient_with_padding(part);
+        part.input += rows_at_a_time * width;
+        part.delta += rows_at_a_time * width;
+        part.accumulate = true;
+    }
     const Index last = g.last_panel - 1;
     if (g.clears_padding && g.columns < g.last_panel * width)
         clear_padding(g.gradient + (last - g.first_panel) * g.gradient_stride * width, g.last_row - g.first_row,
@@ -95,6 +106,29 @@ void column_sums(const T* delta, Index delta_stride, Index batch, T* sums, Index
             DELTARULE_UNROLL for (int i = 0; i < 3; ++i) if (row + i < batch) sum[i] += load(from + i * width);
             store(sums + v * vector_lanes, (sum[0] + sum[2]) + (sum[1] + sum[3]));
         }
+}
+
+// sums += Σ delta, one row after the other. Some panels go side by side: one alone would wait for itself at every row.
+template <class T>
+void add_rows(const T* delta, Index delta_stride, Index batch, T* sums, Index first_panel, Index last_panel) {
+    constexpr Index width = panel_width<T>;
+    constexpr int vector_lanes = lanes<Vec<T>>;
+    constexpr int most = 4;
+    for_even_stretches(first_panel, last_panel, most, [&](Index panel, Index count) {
+        DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v) {
+            const T* from[most];
+            T* const to = sums + (panel - first_panel) * width + v * vector_lanes;
+            Vec<T> sum[most];
+            for (int p = 0; p < most; ++p) {
+                const Index within = p < count ? p : 0;
+                from[p] = delta + (panel + within) * delta_stride * width + v * vector_lanes;
+                sum[p] = load(to + within * width);
+            }
+            for (Index row = 0; row < batch; ++row)
+                DELTARULE_UNROLL for (int p = 0; p < most; ++p) sum[p] += load(from[p] + row * width);
+            for (int p = 0; p < count; ++p) store(to + p * width, sum[p]);
+        }
+    });
 }
 
 } // namespace

@@ -140,29 +140,34 @@ template <class T> std::vector<Tile> Dense<T>::tiles(Index batch) const {
 }
 
 // dL/dW = xᵀ δ, dL/db = Σ δ
-template <class T> void Dense<T>::backward_weights(const LayerMemory<T>& memory, Index batch, const Tile& tile,
-                                                   const TileGradient<T>& gradient) const {
-    kernels_.weight_gradient({.input = memory.input.data,
+template <class T> void Dense<T>::backward_weights(const LayerMemory<T>& memory, Range rows, const Tile& tile,
+                                                   const TileGradient<T>& gradient, bool accumulate) const {
+    const Index first = rows.first * panel_width<T>;
+    kernels_.weight_gradient({.input = memory.input.data + first,
                               .input_stride = memory.input.rows,
-                              .delta = memory.delta.data,
+                              .delta = memory.delta.data + first,
                               .delta_stride = memory.delta.rows,
                               .columns = this->outputs(),
-                              .batch = batch,
+                              .batch = rows.size(),
                               .gradient = gradient.first,
                               .gradient_stride = gradient.stride,
                               .first_row = tile.rows.first,
                               .last_row = tile.rows.last,
                               .first_panel = tile.panels.first,
                               .last_panel = tile.panels.last,
-                              .sparse = memory.sparse});
-    if (tile.rows.first == 0) bias_gradient(memory, batch, tile, gradient);
+                              .sparse = memory.sparse,
+                              .accumulate = accumulate});
+    if (tile.rows.first == 0) bias_gradient(memory, rows, tile.panels, gradient.second, accumulate);
 }
 
-template <class T> void Dense<T>::bias_gradient(const LayerMemory<T>& memory, Index batch, const Tile& tile,
-                                                const TileGradient<T>& gradient) const {
-    if (use_bias_)
-        kernels_.column_sums(memory.delta.data, memory.delta.rows, batch, gradient.second, tile.panels.first,
-                             tile.panels.last);
+template <class T> void Dense<T>::bias_gradient(const LayerMemory<T>& memory, Range rows, Range panels, T* gradient,
+                                                bool accumulate) const {
+    if (!use_bias_) return;
+    const T* const delta = memory.delta.data + rows.first * panel_width<T>;
+    if (!memory.sums_in_order)
+        return kernels_.column_sums(delta, memory.delta.rows, rows.size(), gradient, panels.first, panels.last);
+    if (!accumulate) std::fill_n(gradient, panels.size() * panel_width<T>, T{});
+    kernels_.add_rows(delta, memory.delta.rows, rows.size(), gradient, panels.first, panels.last);
 }
 
 template <class T> void Dense<T>::refresh(const LayerMemory<T>& memory, const Tile& tile) const {

@@ -23,8 +23,8 @@ template <class T> class Dense : public Layer<T> {
     void backward_input(const LayerMemory<T>& memory, Index batch_first, Index batch_last,
                         const Slope<T>& below) const override;
     std::vector<Tile> tiles(Index batch) const override;
-    void backward_weights(const LayerMemory<T>& memory, Index batch, const Tile& tile,
-                          const TileGradient<T>& gradient) const override;
+    void backward_weights(const LayerMemory<T>& memory, Range rows, const Tile& tile, const TileGradient<T>& gradient,
+                          bool accumulate) const override;
     void refresh(const LayerMemory<T>& memory, const Tile& tile) const override;
 
   protected:
@@ -32,8 +32,7 @@ template <class T> class Dense : public Layer<T> {
     Multiply<T> backward_product(const LayerMemory<T>& memory, Index batch_first, Index batch_last,
                                  const Slope<T>& below) const;
     void softmax_where_asked(const LayerMemory<T>& memory, Index batch_first, Index batch_last) const;
-    void bias_gradient(const LayerMemory<T>& memory, Index batch, const Tile& tile,
-                       const TileGradient<T>& gradient) const;
+    void bias_gradient(const LayerMemory<T>& memory, Range rows, Range panels, T* gradient, bool accumulate) const;
 
     const Kernels<T>& kernels_;
     const ActivationKernel<T>& activation_;

@@ -7,13 +7,15 @@ namespace deltarule {
 template <class T>
 void Dropout<T>::forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last, std::uint64_t key) const {
     if (!memory.saved) return; // no training: the output is the input
+    const Index before = memory.sequence ? memory.sequence->rows_before : 0;
     kernels_.drop_out({.input = memory.input.data,
                        .output = memory.output.data,
                        .multiplier = memory.saved,
                        .stride = memory.output.rows,
                        .columns = this->outputs(),
-                       .first_row = batch_first,
-                       .last_row = batch_last,
+                       .first_row = before + batch_first,
+                       .last_row = before + batch_last,
+                       .rows_before = before,
                        .key = key,
                        .layer = static_cast<std::uint32_t>(number_),
                        .rate = static_cast<std::uint32_t>(std::lround(rate_ * 0x1p24)),

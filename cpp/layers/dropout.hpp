@@ -23,7 +23,7 @@ template <class T> class Dropout final : public Layer<T> {
     void backward_input(const LayerMemory<T>& memory, Index batch_first, Index batch_last,
                         const Slope<T>& below) const override;
     std::vector<Tile> tiles(Index) const override { return {}; }
-    void backward_weights(const LayerMemory<T>&, Index, const Tile&, const TileGradient<T>&) const override {}
+    void backward_weights(const LayerMemory<T>&, Range, const Tile&, const TileGradient<T>&, bool) const override {}
     void refresh(const LayerMemory<T>&, const Tile&) const override {}
 
   private:

@@ -12,6 +12,7 @@
 
 #include "base/view.hpp"
 #include "kernels/table.hpp"
+#include "layers/sequence.hpp"
 
 namespace deltarule {
 
@@ -22,9 +23,22 @@ struct TensorShape {
     bool is_vector; // (columns,), not (1, columns)
     bool penalized; // l1 and l2 act on it
     bool is_kept_transposed = false;
+    // The columns are those of so many gates, each of which begins a panel; gate 0 is kept behind `rotation` others.
+    Index gates = 1, rotation = 0;
+    bool is_recurrent = false; // from the units to themselves
 
+    Index gate_columns() const { return columns / gates; }
+    template <class T> Index kept_gate_columns() const {
+        return gates == 1 ? columns : PanelView<T>{nullptr, 0, gate_columns()}.panels() * panel_width<T>;
+    }
     Index kept_rows() const { return is_kept_transposed ? columns : rows; } // as it lies in memory
-    Index kept_columns() const { return is_kept_transposed ? rows : columns; }
+    template <class T> Index kept_columns() const { return is_kept_transposed ? rows : gates * kept_gate_columns<T>(); }
+};
+
+// An array that a layer asks for beside its input and output.
+struct ArrayShape {
+    enum Rows { none, of_steps, of_steps_and_start, of_samples, as_given } rows = none;
+    Index columns = 0, given = 0;
 };
 
 // A part of a layer's tensors: what one thread differentiates and updates at a time. Tiles depend on the shapes alone,
@@ -45,6 +59,10 @@ template <class T> struct LayerMemory {
     std::vector<PanelView<T>> tensors;     // in the order of Layer::tensors
     PanelView<T> transposed;               // of the weight, where backward_input needs it
     const SparseRows<T>* sparse = nullptr; // in place of the input, whose data is null then
+    std::vector<PanelView<T>> arrays;      // in the order of Layer::arrays; without data where there are none
+    std::vector<PanelView<T>> states;      // (samples, units), in the order of Layer::states
+    const Sequence* sequence = nullptr;    // of the rows of the input; null: each row is a sample of its own
+    bool sums_in_order = false;            // over rows, so that they may come in pieces
 };
 
 // Where the gradient of one tile goes: into the array of all gradients, or, packed, into a thread's own small memory.
@@ -72,6 +90,14 @@ template <class T> class Layer {
     virtual std::vector<TensorShape> tensors() const = 0;
     virtual bool keeps_input() const = 0;      // needs `saved`
     virtual bool keeps_transposed() const = 0; // needs `transposed`, where the gradient of the input is wanted
+    // Whether its input is sequences, whole: then batch_first … batch_last are samples, not rows.
+    virtual bool unrolls() const { return false; }
+    virtual bool gives_sequences() const { return true; }          // where it unrolls
+    virtual std::vector<std::string> states() const { return {}; } // what it remembers from step to step
+    virtual std::vector<ArrayShape> arrays(bool /*training*/, bool /*with_input_gradient*/, bool /*is_ragged*/) const {
+        return {};
+    }
+    virtual Index output_array() const { return -1; } // which of them is its output; -1: none
     // key: decides all that is random in this step
     virtual void forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last,
                          std::uint64_t key) const = 0;
@@ -95,8 +121,9 @@ template <class T> class Layer {
     virtual void backward_input(const LayerMemory<T>& memory, Index batch_first, Index batch_last,
                                 const Slope<T>& below) const = 0;
     virtual std::vector<Tile> tiles(Index batch) const = 0;
-    virtual void backward_weights(const LayerMemory<T>& memory, Index batch, const Tile& tile,
-                                  const TileGradient<T>& gradient) const = 0;
+    // The sum over some rows of the batch, in place of what is in the gradient or added to it
+    virtual void backward_weights(const LayerMemory<T>& memory, Range rows, const Tile& tile,
+                                  const TileGradient<T>& gradient, bool accumulate) const = 0;
     // After the tensors have changed: what is kept in step with them, such as the transposed weight.
     virtual void refresh(const LayerMemory<T>& memory, const Tile& tile) const = 0;
 

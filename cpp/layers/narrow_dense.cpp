@@ -39,14 +39,15 @@ template <class T> std::vector<Tile> NarrowDense<T>::tiles(Index) const {
 }
 
 // dL/dWᵀ = δᵀ x
-template <class T> void NarrowDense<T>::backward_weights(const LayerMemory<T>& memory, Index batch, const Tile& tile,
-                                                         const TileGradient<T>& gradient) const {
-    this->kernels_.weight_gradient({.input = memory.delta.data,
+template <class T> void NarrowDense<T>::backward_weights(const LayerMemory<T>& memory, Range rows, const Tile& tile,
+                                                         const TileGradient<T>& gradient, bool accumulate) const {
+    const Index first = rows.first * panel_width<T>;
+    this->kernels_.weight_gradient({.input = memory.delta.data + first,
                                     .input_stride = memory.delta.rows,
-                                    .delta = memory.input.data,
+                                    .delta = memory.input.data + first,
                                     .delta_stride = memory.input.rows,
                                     .columns = this->inputs(),
-                                    .batch = batch,
+                                    .batch = rows.size(),
                                     .gradient = gradient.first,
                                     .gradient_stride = gradient.stride,
                                     .first_row = tile.rows.first,
@@ -54,8 +55,9 @@ template <class T> void NarrowDense<T>::backward_weights(const LayerMemory<T>& m
                                     .first_panel = tile.panels.first,
                                     .last_panel = tile.panels.last,
                                     .clears_padding = true,
-                                    .sparse = memory.sparse});
-    if (tile.panels.first == 0) this->bias_gradient(memory, batch, {{}, {0, 1}, {}}, gradient);
+                                    .sparse = memory.sparse,
+                                    .accumulate = accumulate});
+    if (tile.panels.first == 0) this->bias_gradient(memory, rows, {0, 1}, gradient.second, accumulate);
 }
 
 template class NarrowDense<float>;

@@ -18,8 +18,8 @@ template <class T> class NarrowDense final : public Dense<T> {
     void backward_input(const LayerMemory<T>& memory, Index batch_first, Index batch_last,
                         const Slope<T>& below) const override;
     std::vector<Tile> tiles(Index batch) const override;
-    void backward_weights(const LayerMemory<T>& memory, Index batch, const Tile& tile,
-                          const TileGradient<T>& gradient) const override;
+    void backward_weights(const LayerMemory<T>& memory, Range rows, const Tile& tile, const TileGradient<T>& gradient,
+                          bool accumulate) const override;
     void refresh(const LayerMemory<T>&, const Tile&) const override {}
 };
 

@@ -6,6 +6,7 @@
 #include "layers/dense.hpp"
 #include "layers/dropout.hpp"
 #include "layers/narrow_dense.hpp"
+#include "layers/recurrent.hpp"
 
 namespace deltarule {
 
@@ -26,13 +27,26 @@ std::unique_ptr<Layer<T>> make_dropout(const Kernels<T>& kernels, const LayerSpe
     return std::make_unique<Dropout<T>>(kernels, inputs, spec.number, spec.rate);
 }
 
+template <class T>
+std::unique_ptr<Layer<T>> make_recurrent(const Kernels<T>& kernels, const LayerSpec& spec, Index inputs) {
+    require(spec.units >= 1, spec.type, "(units=", spec.units, "): units must be at least 1");
+    const std::string name = spec.type == "rnn" ? "rnn_" + spec.activation : spec.type;
+    for (int i = 0; i < kernels.cell_count; ++i)
+        if (name == kernels.cells[i].name)
+            return std::make_unique<Recurrent<T>>(
+                kernels, kernels.cells[i], inputs,
+                typename Recurrent<T>::Shape{spec.units, spec.return_sequences, spec.bidirectional});
+    require(false, "there is no cell \"", name, "\": was the file written by a newer version of deltarule?");
+    std::abort(); // not reached
+}
+
 template <class T> struct Row {
     const char* name;
     std::unique_ptr<Layer<T>> (*make)(const Kernels<T>&, const LayerSpec&, Index inputs);
 };
 template <class T> constexpr Row<T> rows[] = {
-    {"dense", &make_dense<T>},
-    {"dropout", &make_dropout<T>},
+    {"dense", &make_dense<T>},    {"dropout", &make_dropout<T>}, {"rnn", &make_recurrent<T>},
+    {"lstm", &make_recurrent<T>}, {"gru", &make_recurrent<T>},
 };
 
 } // namespace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,12 +21,17 @@ struct LayerSpec {
     std::string init = "auto";
     double l1 = 0, l2 = 0;
     double rate = 0;
+    bool return_sequences = false, bidirectional = false;
+    std::string recurrent_init = "auto";
+    std::optional<double> forget_bias;
 };
 
 std::vector<std::string> layer_names();
 
 // The layer for so many inputs, or std::invalid_argument where the spec is none.
 template <class T> std::unique_ptr<Layer<T>> make_layer(const Kernels<T>& kernels, const LayerSpec& spec, Index inputs);
+
+std::vector<std::string> cell_names();
 
 template <class T> const ActivationKernel<T>& find_activation(const Kernels<T>& kernels, const std::string& name);
 

@@ -2,6 +2,7 @@
 // (he); Y. LeCun et al., "Efficient BackProp", 1998, equation 16 (lecun); A. M. Saxe et al., ICLR 2014 (orthogonal).
 #include "network/initialize.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -89,6 +90,30 @@ const Row& find(const std::string& name) {
     return rows[0]; // not reached
 }
 
+// Fills a matrix, or the part of it from `first` on, by one row of the table
+void fill(const Row& row, Matrix w, Random& random, const Look& look) {
+    row.fill(w, row.size(static_cast<double>(w.rows), static_cast<double>(w.columns)), random, look);
+}
+
+// Those of a recurrent layer, gate by gate; "auto" is torch's: all within 1 / sqrt(units), biases too.
+void fill_recurrent(const LayerSpec& layer, const TensorShape& shape, Matrix w, Random& random, const Look& look) {
+    const Index units = shape.gate_columns();
+    const std::string& init = shape.is_recurrent && !shape.is_vector ? layer.recurrent_init : layer.init;
+    if (init == "auto") {
+        uniform(w, 1 / std::sqrt(static_cast<double>(units)), random, look);
+    } else if (!shape.is_vector) {
+        const Buffer<double> drawn(multiply(w.rows, units));
+        const Matrix of_gate{drawn.data(), w.rows, units};
+        for (Index gate = 0; gate < shape.gates; ++gate) {
+            fill(find(init), of_gate, random, look);
+            for (Index r = 0; r < w.rows; ++r) std::copy_n(of_gate.row(r), units, w.row(r) + gate * units);
+        }
+    }
+    constexpr Index forget_gate = 1;
+    if (shape.is_vector && layer.forget_bias)
+        std::fill_n(w.data + forget_gate * units, units, shape.is_recurrent ? 0 : *layer.forget_bias);
+}
+
 } // namespace
 
 std::vector<std::string> initializer_names() {
@@ -101,17 +126,16 @@ template <class T> void initialize(const Model<T>& model, std::uint64_t seed, T*
     for (std::size_t i = 0; i < model.tensors().size(); ++i) {
         const Tensor& tensor = model.tensors()[i];
         const LayerSpec& layer = model.spec().layers[static_cast<std::size_t>(tensor.layer)];
-        const Row& row = find(tensor.shape.is_vector ? "zeros"
-                              : layer.init == "auto" ? automatic(layer.activation)
-                                                     : layer.init);
-        const Buffer<double> drawn(multiply(tensor.shape.rows, tensor.shape.columns));
+        const Index columns = tensor.shape.columns;
+        const Buffer<double> drawn(multiply(tensor.shape.rows, columns));
+        const Matrix w{drawn.data(), tensor.shape.rows, columns};
         look();
         Random random(seed, Stream::initialize, i);
-        row.fill({drawn.data(), tensor.shape.rows, tensor.shape.columns},
-                 row.size(static_cast<double>(tensor.shape.rows), static_cast<double>(tensor.shape.columns)), random,
-                 look);
-        const Index columns = tensor.shape.columns;
-        for (Index r = 0; r < tensor.shape.rows; ++r)
+        if (model.layers()[static_cast<std::size_t>(tensor.layer)]->unrolls())
+            fill_recurrent(layer, tensor.shape, w, random, look);
+        else if (!tensor.shape.is_vector)
+            fill(find(layer.init == "auto" ? automatic(layer.activation) : layer.init), w, random, look);
+        for (Index r = 0; r < w.rows; ++r)
             for (Index c = 0; c < columns; ++c)
                 parameters[model.place(tensor, r, c)] = static_cast<T>(drawn[r * columns + c]);
     }

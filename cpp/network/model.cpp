@@ -11,11 +11,12 @@ template <class T> Model<T>::Model(Spec spec, const KernelTable& table)
     require(!spec_.layers.empty(), "a network needs at least one layer");
     require(spec_.inputs >= 1, "a network needs at least one input, got ", spec_.inputs);
     Index inputs = spec_.inputs;
+    sequence_layers_ = spec_.layers.size() + 1; // unless one of them ends the sequences
     for (std::size_t i = 0; i < spec_.layers.size(); ++i) {
         const LayerSpec& of = spec_.layers[i];
         layers_.push_back(make_layer<T>(kernels_, of, inputs));
         for (TensorShape& shape : layers_.back()->tensors()) {
-            const Index panels = (shape.kept_columns() - 1) / panel_width<T> + 1;
+            const Index panels = (shape.template kept_columns<T>() - 1) / panel_width<T> + 1;
             const Index size = multiply(multiply(panels, shape.kept_rows()), panel_width<T>);
             multiply(size, static_cast<Index>(sizeof(T)) *
                                1024); // refuses what could never be addressed, gradients and optimizer included
@@ -25,6 +26,12 @@ template <class T> Model<T>::Model(Spec spec, const KernelTable& table)
         }
         inputs = layers_.back()->outputs();
         is_random_ = is_random_ || layers_.back()->is_random();
+        is_bidirectional_ = is_bidirectional_ || of.bidirectional;
+        require(!layers_.back()->unrolls() || is_sequence(i), "layer ", of.name, " (", of.type,
+                ") reads sequences, but is given one row for each sample: ",
+                takes_sequences() ? "the recurrent layer below it needs return_sequences=True"
+                                  : "the network needs input_shape=(n_steps, n_features)");
+        if (layers_.back()->unrolls() && !layers_.back()->gives_sequences()) sequence_layers_ = i + 1;
         require(i + 1 == spec_.layers.size() || find_activation(kernels_, of.activation).value, "layer ", of.name,
                 ": softmax is for the last layer only; use relu, tanh or another elementwise activation inside the "
                 "network");
@@ -34,9 +41,10 @@ template <class T> Model<T>::Model(Spec spec, const KernelTable& table)
             "in Dense");
 }
 
-template <class T> double Model<T>::operations_per_sample() const {
+template <class T> double Model<T>::operations_per_sample(Index steps) const {
     double sum = 0;
-    for (const auto& layer : layers_) sum += layer->operations();
+    for (std::size_t i = 0; i < layers_.size(); ++i)
+        sum += layers_[i]->operations() * (is_sequence(i) ? static_cast<double>(steps) : 1.0);
     return sum;
 }
 

@@ -34,7 +34,13 @@ template <class T> class Model {
     Index inputs() const { return spec_.inputs; }
     Index outputs() const { return layers_.back()->outputs(); }
     bool is_random() const { return is_random_; } // a step needs a key
-    double operations_per_sample() const;         // multiply-adds of one forward pass
+    bool takes_sequences() const { return spec_.sequences; }
+    bool gives_sequences() const { return takes_sequences() && sequence_layers_ > layers_.size(); } // an output a step
+    bool is_sequence(std::size_t layer) const { // the input of a layer; of the one after the last: the output
+        return takes_sequences() && layer < sequence_layers_;
+    }
+    bool needs_whole_sequences() const { return is_bidirectional_; }
+    double operations_per_sample(Index steps = 1) const; // multiply-adds of one forward pass
 
     // The last layer with another activation: a loss that works on logits, probabilities from a network of logits.
     std::unique_ptr<Layer<T>> last_layer_with(const std::string& activation) const;
@@ -42,6 +48,10 @@ template <class T> class Model {
     // Where in the flat array an element is, by its place in the tensor as users see it
     Index place(const Tensor& tensor, Index row, Index column) const {
         if (tensor.shape.is_kept_transposed) std::swap(row, column);
+        if (tensor.shape.gates > 1) {
+            const Index units = tensor.shape.gate_columns(), gate = column / units + tensor.shape.rotation;
+            column = gate % tensor.shape.gates * tensor.shape.kept_gate_columns<T>() + column % units;
+        }
         return tensor.offset + (column / panel_width<T> * tensor.shape.kept_rows() + row) * panel_width<T> +
                column % panel_width<T>;
     }
@@ -55,7 +65,8 @@ template <class T> class Model {
     std::vector<std::unique_ptr<Layer<T>>> layers_;
     std::vector<Tensor> tensors_;
     Index size_ = 0;
-    bool is_random_ = false;
+    bool is_random_ = false, is_bidirectional_ = false;
+    std::size_t sequence_layers_ = 0; // whose input is sequences
 };
 
 } // namespace deltarule

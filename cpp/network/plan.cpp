@@ -18,6 +18,7 @@ template <class T> class Layout {
         size_ += multiply(multiply(panels, rows), panel_width<T>);
         multiply(size_, static_cast<Index>(sizeof(T)));
     }
+    Index size() const { return size_; }
     Buffer<T> make() const {
         Buffer<T> workspace(size_);
         for (const Place& place : places_) *place.where = workspace.data() + place.offset;
@@ -33,11 +34,31 @@ template <class T> class Layout {
     Index size_ = 0;
 };
 
+Index rows_of(const ArrayShape& shape, Index of_samples, Index of_sequences) {
+    switch (shape.rows) {
+    case ArrayShape::none: return 0;
+    case ArrayShape::of_steps:
+    case ArrayShape::of_steps_and_start: return of_sequences;
+    case ArrayShape::of_samples: return of_samples;
+    case ArrayShape::as_given: return shape.given;
+    }
+    return 0;
+}
+
 } // namespace
 
-template <class T> Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpose purpose,
+template <class T> Plan<T>::Plan(const Model<T>& model, const Capacity& capacity, Purpose purpose,
                                  const std::string& output_activation, bool from_sparse)
-    : model_(model), batch_size_(batch_size) {
+    : Plan(model, capacity, purpose, output_activation, from_sparse, false) {}
+
+template <class T> Index Plan<T>::bytes(const Model<T>& model, const Capacity& capacity, Purpose purpose) {
+    return Plan(model, capacity, purpose, {}, false, true).workspace_size_ * static_cast<Index>(sizeof(T));
+}
+
+template <class T> Plan<T>::Plan(const Model<T>& model, const Capacity& capacity, Purpose purpose,
+                                 const std::string& output_activation, bool from_sparse, bool only_measures)
+    : model_(model), capacity_(capacity) {
+    const Index batch_size = capacity.samples;
     const bool training = purpose != Purpose::inference;
     const bool with_input = purpose == Purpose::gradients_with_input;
     const bool is_random = purpose == Purpose::fused_training || purpose == Purpose::training;
@@ -50,7 +71,9 @@ template <class T> Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpos
     while (layers_[first_with_weights_]->trains_only()) ++first_with_weights_;
 
     // An odd number of rows from panel to panel: with a power of two, one row of all panels would share a few cache sets.
-    const Index stride = batch_size | 1;
+    // Beside the rows of the steps there is room for those of the state before the first one.
+    const Index stride = batch_size | 1, sequence_stride = multiply(batch_size, capacity.steps + 1) | 1;
+    const auto stride_of = [&](std::size_t layer) { return model.is_sequence(layer) ? sequence_stride : stride; };
     Layout<T> layout;
     memory_.resize(layers_.size());
     if (from_sparse && layers_.front()->takes_sparse() && !with_input) {
@@ -62,25 +85,49 @@ template <class T> Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpos
     for (std::size_t i = 0; i < layers_.size(); ++i) {
         const Layer<T>& layer = *layers_[i];
         LayerMemory<T>& memory = memory_[i];
-        memory.input = {nullptr, stride, layer.inputs()};
-        memory.output = memory.delta = {nullptr, stride, layer.outputs()};
+        memory.input = {nullptr, stride_of(i), layer.inputs()};
+        memory.output = memory.delta = {nullptr, stride_of(i + 1), layer.outputs()};
+        memory.sums_in_order = model.takes_sequences();
+        if (model.is_sequence(i)) memory.sequence = &sequence_;
         memory.input_gradient = memory.input;
         memory.transposed = {nullptr, layer.outputs(), layer.inputs()};
-        if (i == 0 && !keeps_sparse()) layout.place(&memory.input.data, stride, layer.inputs());
-        if (!layer.trains_only() || (is_random && layer.is_random()))
-            layout.place(&memory.output.data, stride, layer.outputs());
+        const bool with_input_gradient = training && (i > first_with_weights_ || with_input);
+        for (const ArrayShape& shape : layer.arrays(training, with_input_gradient, capacity.is_ragged))
+            memory.arrays.push_back({nullptr, rows_of(shape, stride, sequence_stride), shape.columns});
+        for (PanelView<T>& array : memory.arrays)
+            if (array.rows > 0) layout.place(&array.data, array.rows, array.columns);
+        memory.states.assign(layer.states().size(), {nullptr, stride, 0});
+        for (PanelView<T>& state : memory.states) {
+            state.columns = layer.outputs() / (model.spec().layers[i].bidirectional ? 2 : 1);
+            layout.place(&state.data, state.rows, state.columns);
+            states_.push_back({{}, state});
+        }
+        if (i == 0 && !keeps_sparse()) layout.place(&memory.input.data, memory.input.rows, layer.inputs());
+        if (layer.output_array() < 0 && (!layer.trains_only() || (is_random && layer.is_random())))
+            layout.place(&memory.output.data, memory.output.rows, layer.outputs());
         if (!training) continue;
         if (layer.keeps_input() && (is_random || !layer.is_random()))
-            layout.place(&memory.saved, stride, layer.outputs());
-        if (!layer.trains_only()) layout.place(&memory.delta.data, stride, layer.outputs());
-        if (i <= first_with_weights_ && !with_input) continue;
+            layout.place(&memory.saved, memory.output.rows, layer.outputs());
+        if (!layer.trains_only()) layout.place(&memory.delta.data, memory.delta.rows, layer.outputs());
+        if (!with_input_gradient) continue;
         if (layer.keeps_transposed()) layout.place(&memory.transposed.data, layer.outputs(), layer.inputs());
-        if (i == 0) layout.place(&memory.input_gradient.data, stride, layer.inputs());
+        if (i == 0) layout.place(&memory.input_gradient.data, memory.input.rows, layer.inputs());
     }
     if (training && purpose != Purpose::fused_training) layout.place(&gradients_, model.size() / panel_width<T>, 1);
+    kept_states_.resize(capacity.pieces > 1 ? states_.size() : 0);
+    for (std::size_t i = 0; i < kept_states_.size(); ++i)
+        layout.place(&kept_states_[i], multiply(stride, capacity.pieces), states_[i].values.columns);
+    workspace_size_ = layout.size();
+    if (only_measures) return;
     workspace_ = layout.make();
+    std::size_t next_state = 0;
     for (std::size_t i = 0; i < layers_.size(); ++i) {
         LayerMemory<T>& memory = memory_[i];
+        if (layers_[i]->output_array() >= 0)
+            memory.output.data = memory.arrays[static_cast<std::size_t>(layers_[i]->output_array())].data;
+        const std::vector<std::string> names = layers_[i]->states();
+        for (std::size_t state = 0; state < names.size(); ++state)
+            states_[next_state++] = {model.spec().layers[i].name + "." + names[state], memory.states[state]};
         if (i > 0) {
             memory.input.data = memory_[i - 1].output.data;
             memory.input_gradient.data = memory_[i - 1].delta.data;
@@ -93,7 +140,7 @@ template <class T> Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpos
     for (const Tensor& tensor : model.tensors()) {
         const auto layer = static_cast<std::size_t>(tensor.layer);
         tensors[layer].push_back(tensor);
-        memory_[layer].tensors.push_back({nullptr, tensor.shape.kept_rows(), tensor.shape.kept_columns()});
+        memory_[layer].tensors.push_back({nullptr, tensor.shape.kept_rows(), tensor.shape.template kept_columns<T>()});
     }
     for (std::size_t i = 0; training && i < layers_.size(); ++i) {
         for (Tile& tile : layers_[i]->tiles(batch_size)) {
@@ -111,7 +158,7 @@ template <class T> Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpos
                 else
                     updates.push_back(planned.stretches.back());
             }
-            planned.cost = static_cast<double>(packed);
+            planned.cost = static_cast<double>(packed) * static_cast<double>(model.is_sequence(i) ? capacity.steps : 1);
             if (i == first_with_weights_ &&
                 (tiles_.empty() || tiles_.back().tile.panels.first != planned.tile.panels.first))
                 tile_columns_.push_back(static_cast<Index>(tiles_.size()));
@@ -135,7 +182,7 @@ template <class T> void Plan<T>::bind(T* parameters) {
 
 template <class T> void Plan<T>::describe_small() {
     small_.clear();
-    if (batch_size_ > small_batch) return;
+    if (capacity_.samples > small_batch || model_.takes_sequences()) return;
     for (std::size_t i = 0; i < layers_.size(); ++i) {
         if (layers_[i]->trains_only() && !memory_[i].saved) continue; // it does nothing here
         small_.emplace_back();
@@ -150,7 +197,7 @@ template <class T> Range Plan<T>::tile_columns_of(int thread, int threads) const
 template <class T> bool Plan<T>::shares_out_units(int threads) const {
     constexpr Index worth_it =
         128 << 10; // bytes: what a thread reads meanwhile in what the other one wrote takes some 8 µs
-    if (threads == 1 || !layers_[first_with_weights_]->can_forward_panels()) return false;
+    if (threads == 1 || model_.takes_sequences() || !layers_[first_with_weights_]->can_forward_panels()) return false;
     const PanelView<T>& weight = memory_[first_with_weights_].tensors[0];
     if (weight.size() * static_cast<Index>(sizeof(T)) < worth_it) return false;
     const double even = static_cast<double>(weight.panels()) / threads;
@@ -210,7 +257,13 @@ template <class T> void Plan<T>::forward(Index first, Index last, std::uint64_t 
 
 template <class T>
 void Plan<T>::forward_through(std::size_t layer, std::size_t end, Index first, Index last, std::uint64_t key) const {
-    for (std::size_t i = layer; i < end; ++i) layers_[i]->forward(memory_[i], first, last, key);
+    for (std::size_t i = layer; i < end; ++i) {
+        if (!model_.takes_sequences() || layers_[i]->unrolls())
+            layers_[i]->forward(memory_[i], first, last, key);
+        else
+            for_rows_of(i, {first, last},
+                        [&](Range rows) { layers_[i]->forward(memory_[i], rows.first, rows.last, key); });
+    }
 }
 
 template <class T> void Plan<T>::forward_before_units(Index first, Index last, std::uint64_t key) const {
@@ -222,6 +275,7 @@ template <class T> void Plan<T>::forward_after_units(Index first, Index last, st
 }
 
 template <class T> void Plan<T>::backward(Index first, Index last) const {
+    if (model_.takes_sequences()) return backward_sequences({first, last});
     layers_.back()->output_slope(memory_.back(), first, last);
     if (is_small() && !memory_.front().input_gradient.data)
         return model_.kernels().small_backward(small_.data(), static_cast<int>(small_.size()), first, last);
@@ -231,7 +285,32 @@ template <class T> void Plan<T>::backward(Index first, Index last) const {
                                        i > 0 ? layers_[i - 1]->slope(memory_[i - 1]) : Slope<T>{});
 }
 
-template <class T> void Plan<T>::gradient(const PlanTile<T>& tile, Index batch, T* packed) const {
+template <class T> void Plan<T>::keep_states(Index piece) const {
+    for (std::size_t i = 0; i < kept_states_.size(); ++i)
+        std::copy_n(states_[i].values.data, states_[i].values.size(),
+                    kept_states_[i] + piece * states_[i].values.size());
+}
+
+template <class T> void Plan<T>::restore_states(Index piece) const {
+    for (std::size_t i = 0; i < kept_states_.size(); ++i)
+        std::copy_n(kept_states_[i] + piece * states_[i].values.size(), states_[i].values.size(),
+                    states_[i].values.data);
+}
+
+template <class T> void Plan<T>::backward_sequences(Range samples) const {
+    for_output_rows(samples, [&](Range rows) { layers_.back()->output_slope(memory_.back(), rows.first, rows.last); });
+    for (std::size_t i = layers_.size(); i-- > 0;) {
+        const Layer<T>& layer = *layers_[i];
+        const Slope<T> below = i > 0 ? layers_[i - 1]->slope(memory_[i - 1]) : Slope<T>{};
+        if (layer.unrolls())
+            layer.backward_input(memory_[i], samples.first, samples.last, below);
+        else if (memory_[i].input_gradient.data)
+            for_rows_of(i, samples,
+                        [&](Range rows) { layer.backward_input(memory_[i], rows.first, rows.last, below); });
+    }
+}
+
+template <class T> void Plan<T>::gradient(const PlanTile<T>& tile, Index batch, T* packed, bool accumulate) const {
     const auto i = static_cast<std::size_t>(tile.layer);
     // The stretches of a tile: one for each panel of its first tensor, then perhaps one of its second.
     const auto panels = static_cast<std::size_t>(tile.tile.panels.size());
@@ -239,8 +318,12 @@ template <class T> void Plan<T>::gradient(const PlanTile<T>& tile, Index batch, 
         if (stretch >= tile.stretches.size()) return nullptr;
         return packed ? packed + tile.stretches[stretch].packed : gradients_ + tile.stretches[stretch].offset;
     };
-    const Index stride = packed ? tile.tile.rows.size() : memory_[i].tensors[0].rows;
-    layers_[i]->backward_weights(memory_[i], batch, tile.tile, {home(0), stride, home(panels)});
+    const auto tensor = static_cast<std::size_t>(tile.tile.stretches.front().tensor);
+    const Index stride = packed ? tile.tile.rows.size() : memory_[i].tensors[tensor].rows;
+    const Range rows = !model_.takes_sequences() ? Range{0, batch}
+                       : model_.is_sequence(i)   ? Range{0, sequence_.rows}
+                                                 : sequence_.ended({0, sequence_.samples});
+    layers_[i]->backward_weights(memory_[i], rows, tile.tile, {home(0), stride, home(panels)}, accumulate);
 }
 
 template <class T> Index Plan<T>::largest_tile() const {
@@ -265,8 +348,9 @@ template <class T> Index Plan<T>::first_layer_not_finite(Index batch) const {
         for (const PanelView<T>& tensor : memory_[i].tensors)
             if (!kernels.all_finite(tensor.data, tensor.size())) return static_cast<Index>(i);
         const PanelView<T>& output = memory_[i].output;
+        const Index rows = model_.is_sequence(i + 1) ? sequence_.rows : batch;
         for (Index panel = 0; panel < output.panels(); ++panel)
-            if (!kernels.all_finite(output.panel(panel), batch * panel_width<T>)) return static_cast<Index>(i);
+            if (!kernels.all_finite(output.panel(panel), rows * panel_width<T>)) return static_cast<Index>(i);
     }
     return -1;
 }

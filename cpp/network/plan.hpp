@@ -27,6 +27,14 @@ enum class Purpose {
     gradients_with_input
 };
 
+// How much fits into a plan
+struct Capacity {
+    Index samples;
+    Index steps = 1;        // of sequences, at a time
+    bool is_ragged = false; // sequences need not all have the same number of steps
+    Index pieces = 1;       // before which states are kept, for those who come back to them
+};
+
 template <class T> struct PlanTile {
     struct Stretch {
         Index offset, size; // in the flat array
@@ -43,13 +51,32 @@ template <class T> struct PlanTile {
 template <class T> class Plan {
   public:
     // output_activation replaces that of the last layer, unless it is empty. from_sparse: the input will be sparse rows.
-    Plan(const Model<T>& model, Index batch_size, Purpose purpose, const std::string& output_activation = {},
+    Plan(const Model<T>& model, const Capacity& capacity, Purpose purpose, const std::string& output_activation = {},
          bool from_sparse = false);
+    static Index bytes(const Model<T>& model, const Capacity& capacity,
+                       Purpose purpose); // of the workspace there would be
 
     void bind(T* parameters); // the flat array to work with from now on
 
     const Model<T>& model() const { return model_; }
-    Index batch_size() const { return batch_size_; }
+    Index batch_size() const { return capacity_.samples; }
+    const Capacity& capacity() const { return capacity_; }
+    Index output_rows() const { return memory_.back().output.rows; } // at most
+    // Of a network that takes sequences: how those of a batch lie, to be said before every pass. The passes then take samples
+    // in place of rows, and work on all rows that these have.
+    Sequence& sequence() const { return sequence_; }
+    // visit(Range): rows of the output that belong to some samples
+    template <class Visit> void for_output_rows(Range samples, const Visit& visit) const {
+        for_rows_of(layers_.size(), samples, visit);
+    }
+    // What the recurrent layers remember, of each sample: what a pass begins with, and after it what it has ended with
+    struct State {
+        std::string name; // "0.hidden"
+        PanelView<T> values;
+    };
+    const std::vector<State>& states() const { return states_; }
+    void keep_states(Index piece) const;
+    void restore_states(Index piece) const;
     PanelView<T> input() const { return memory_.front().input; } // where it is not sparse
     // A plan from sparse rows whose first layer takes them keeps no panels of its input. Before the passes it is told whose
     // columns and values they are, and then of each row of a batch where it lies.
@@ -60,7 +87,7 @@ template <class T> class Plan {
     }
     void take_sparse(Index row, std::int64_t begin, std::int64_t end) const {
         sparse_places_[row] = begin;
-        sparse_places_[batch_size_ + row] = end;
+        sparse_places_[capacity_.samples + row] = end;
     }
     PanelView<T> output() const { return memory_.back().output; }
     PanelView<T> output_gradient() const {
@@ -83,8 +110,9 @@ template <class T> class Plan {
     void forward_units(int thread, int threads, Index first, Index last) const;
     void forward_after_units(Index first, Index last, std::uint64_t key) const;
     void backward(Index first, Index last) const;
-    // The tile's part of gradients(), or, where `packed` is given, its stretches one after the other in there.
-    void gradient(const PlanTile<T>& tile, Index batch, T* packed = nullptr) const;
+    // The tile's part of gradients(), or, where `packed` is given, its stretches one after the other in there; added to what
+    // is there, where it is one of several pieces.
+    void gradient(const PlanTile<T>& tile, Index batch, T* packed = nullptr, bool accumulate = false) const;
     Index largest_tile() const; // what `packed` must hold
     void refresh(const PlanTile<T>& tile) const;
 
@@ -96,12 +124,25 @@ template <class T> class Plan {
     Index first_layer_not_finite(Index batch) const;
 
   private:
+    // Of a network that takes sequences, the rows that a layer has of some samples
+    template <class Visit> void for_rows_of(std::size_t layer, Range samples, const Visit& visit) const {
+        if (model_.is_sequence(layer)) return sequence_.for_rows(samples, visit);
+        const Range ended = sequence_.ended(samples);
+        if (ended.size() > 0) visit(ended);
+    }
+    Plan(const Model<T>& model, const Capacity& capacity, Purpose purpose, const std::string& output_activation,
+         bool from_sparse, bool only_measures);
     void forward_through(std::size_t layer, std::size_t end, Index first, Index last, std::uint64_t key) const;
+    void backward_sequences(Range samples) const;
     Range tile_columns_of(int thread, int threads) const; // of tiles, in the first layer with weights
     void describe_small();
 
     const Model<T>& model_;
-    const Index batch_size_;
+    const Capacity capacity_;
+    mutable Sequence sequence_;
+    std::vector<State> states_;
+    std::vector<T*> kept_states_; // of each, one piece after the other
+    Index workspace_size_ = 0;
     std::unique_ptr<Layer<T>> replaced_last_;
     std::vector<const Layer<T>*> layers_;
     std::vector<LayerMemory<T>> memory_;

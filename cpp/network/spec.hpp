@@ -9,6 +9,7 @@ namespace deltarule {
 
 struct Spec {
     Index inputs = 0;
+    bool sequences = false; // of such inputs, one for each step
     std::vector<LayerSpec> layers;
 };
 

@@ -12,7 +12,8 @@ template <class T> bool predict(const Model<T>& model, T* parameters, const Samp
     const int team = static_cast<int>(std::min<Index>(threads, std::max<Index>(blocks, 1)));
     std::vector<std::unique_ptr<Plan<T>>> plans;
     for (int i = 0; i < team; ++i) {
-        plans.push_back(std::make_unique<Plan<T>>(model, std::min(block_rows, std::max<Index>(samples.size(), 1)),
+        plans.push_back(std::make_unique<Plan<T>>(model,
+                                                  Capacity{std::min(block_rows, std::max<Index>(samples.size(), 1))},
                                                   Purpose::inference, output_activation, samples.is_sparse()));
         plans.back()->borrow(samples.sparse);
         plans.back()->bind(parameters);
@@ -41,8 +42,8 @@ template <class T> Evaluation<T>::Evaluation(const Model<T>& model, T* parameter
         loss.kernel ? std::min(rows_at_a_time(model.operations_per_sample(), 256), samples.size()) : samples.size();
     const Index blocks = (samples.size() + rows - 1) / rows;
     for (Index i = 0; i < (loss.kernel ? std::min<Index>(threads, blocks) : 1); ++i) {
-        Worker worker{std::make_unique<Plan<T>>(model, rows, Purpose::inference, output_activation(model, loss),
-                                                samples.is_sparse()),
+        Worker worker{std::make_unique<Plan<T>>(model, Capacity{rows}, Purpose::inference,
+                                                output_activation(model, loss), samples.is_sparse()),
                       nullptr};
         worker.plan->borrow(samples.sparse);
         worker.plan->bind(parameters);

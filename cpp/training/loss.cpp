@@ -25,9 +25,9 @@ template <class T> std::string output_activation(const Model<T>& model, const Lo
 
 template <class T> BatchLoss<T>::BatchLoss(const Loss<T>& loss, const Plan<T>& plan, bool wants_gradient)
     : loss_(loss), plan_(plan), wants_gradient_(wants_gradient), target_(plan.output().size()),
-      scale_(plan.batch_size()), weight_(plan.batch_size()), row_value_(plan.batch_size()),
-      row_major_(loss.kernel ? 0 : 2 * plan.batch_size() * plan.output().columns),
-      labels_(loss.kernel && loss.kernel->takes_labels ? plan.batch_size() : 0) {}
+      scale_(plan.output_rows()), weight_(plan.output_rows()), row_value_(plan.output_rows()),
+      row_major_(loss.kernel ? 0 : 2 * plan.output_rows() * plan.output().columns),
+      labels_(loss.kernel && loss.kernel->takes_labels ? plan.output_rows() : 0) {}
 
 template <class T>
 void gather_inputs(const Samples<T>& samples, const Batch& batch, const Plan<T>& plan, Index first, Index last) {
@@ -65,19 +65,18 @@ template <class T> double BatchLoss<T>::total_weight(const Samples<T>& samples, 
     return sum;
 }
 
-template <class T> void BatchLoss<T>::gather(const Samples<T>& samples, const Batch& batch, double total_weight,
-                                             Index first, Index last) const {
+template <class T> void BatchLoss<T>::gather_targets(const Samples<T>& samples, const Batch& batch, double total_weight,
+                                                     Index first, Index last) const {
     const Kernels<T>& kernels = plan_.model().kernels();
     const auto rows_of = [&](MatrixView<const T> matrix, PanelView<T> panels) {
         kernels.gather(batch.order ? matrix.data : matrix.row(batch.first + first), matrix.columns,
                        batch.order ? batch.order + first : nullptr, last - first, panels.data, panels.rows, first);
     };
-    gather_inputs(samples, batch, plan_, first, last);
     if (!loss_.kernel) return;
     if (samples.labels)
         for (Index row = first; row < last; ++row) labels_[row] = samples.labels[batch.sample(row)];
     else
-        rows_of(samples.targets, {target_.data(), plan_.batch_size(), samples.targets.columns});
+        rows_of(samples.targets, {target_.data(), plan_.output_rows(), samples.targets.columns});
     // A batch whose weights are all zero has no gradient and no say in the mean.
     if (!samples.weights) {
         const T share = static_cast<T>(1 / total_weight);
@@ -100,7 +99,7 @@ template <class T> void BatchLoss<T>::rows(const Samples<T>& samples, Index firs
                         .delta = wants_gradient_ ? delta.data : nullptr,
                         .delta_stride = delta.rows,
                         .target = target_.data(),
-                        .target_stride = plan_.batch_size(),
+                        .target_stride = plan_.output_rows(),
                         .labels = samples.labels ? labels_.data() : nullptr,
                         .row_scale = scale_.data(),
                         .row_value = row_value_.data(),
@@ -118,7 +117,7 @@ template <class T> double BatchLoss<T>::custom(const Batch& batch) const {
     const Kernels<T>& kernels = plan_.model().kernels();
     const PanelView<T> output = plan_.output();
     const MatrixView<T> values{row_major_.data(), batch.count, output.columns};
-    const MatrixView<T> gradient{row_major_.data() + plan_.batch_size() * output.columns, batch.count, output.columns};
+    const MatrixView<T> gradient{row_major_.data() + plan_.output_rows() * output.columns, batch.count, output.columns};
     kernels.scatter(output.data, output.rows, 0, batch.count, output.columns, values.data);
     const double value = loss_.custom(values, batch, gradient);
     if (wants_gradient_)
@@ -127,12 +126,15 @@ template <class T> double BatchLoss<T>::custom(const Batch& batch) const {
     return value;
 }
 
-// Four sums side by side: a single one would wait for itself at every row.
-template <class T> double BatchLoss<T>::value(Index count, bool weighted, double total_weight) const {
-    double sums[4]{};
-    for (Index row = 0; row < count; ++row)
-        sums[row % 4] += static_cast<double>(row_value_[row]) * (weighted ? static_cast<double>(weight_[row]) : 1.0);
-    const double sum = (sums[0] + sums[2]) + (sums[1] + sums[3]);
+template <class T> void BatchLoss<T>::add(Range rows, bool weighted, Sums& sums, Index before) const {
+    for (Index row = rows.first; row < rows.last; ++row)
+        sums.of_every_fourth[(before + row) % 4] +=
+            static_cast<double>(row_value_[row]) * (weighted ? static_cast<double>(weight_[row]) : 1.0);
+}
+
+template <class T> double BatchLoss<T>::Sums::mean(double total_weight) const {
+    const auto& s = of_every_fourth;
+    const double sum = (s[0] + s[2]) + (s[1] + s[3]);
     return total_weight != 0 ? sum / total_weight : 0;
 }
 

@@ -60,10 +60,25 @@ template <class T> class BatchLoss {
 
     double total_weight(const Samples<T>& samples, const Batch& batch) const;
     // Inputs and targets of the rows first … last-1 into the panels; total_weight is that of the whole batch.
-    void gather(const Samples<T>& samples, const Batch& batch, double total_weight, Index first, Index last) const;
+    void gather(const Samples<T>& samples, const Batch& batch, double total_weight, Index first, Index last) const {
+        gather_inputs(samples, batch, plan_, first, last);
+        gather_targets(samples, batch, total_weight, first, last);
+    }
+    void gather_targets(const Samples<T>& samples, const Batch& batch, double total_weight, Index first,
+                        Index last) const;
     void rows(const Samples<T>& samples, Index first, Index last) const; // after the plan's forward
     double custom(const Batch& batch) const; // the same for a function of the user's, all rows at once
-    double value(Index count, bool weighted, double total_weight) const; // the weighted mean over the batch
+    // The weighted sum over some rows, added to four sums side by side: a single one would wait for itself at every row
+    struct Sums {
+        double of_every_fourth[4]{};
+        double mean(double total_weight) const;
+    };
+    void add(Range rows, bool weighted, Sums& sums, Index before = 0) const; // … of that many rows before row 0
+    double value(Index count, bool weighted, double total_weight) const {    // the weighted mean over the batch
+        Sums sums;
+        add({0, count}, weighted, sums);
+        return sums.mean(total_weight);
+    }
 
   private:
     const Loss<T>& loss_;

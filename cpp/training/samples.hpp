@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "base/view.hpp"
 #include "kernels/table.hpp"
@@ -10,12 +11,15 @@
 namespace deltarule {
 
 template <class T> struct Samples {
-    MatrixView<const T> inputs; // no data but its sizes, where they are sparse
+    MatrixView<const T> inputs; // no data but its sizes, where they are sparse; of sequences a row for each step
+    Index steps = 0;            // of sequences; 0: the inputs are no sequences
+    const std::int64_t* lengths = nullptr;        // of sequences, 1 … steps; null: all have all steps
+    std::vector<MatrixView<const T>> first_state; // of each of Plan::states (samples, units); without data: zeros
     SparseRows<T> sparse;
-    MatrixView<const T> targets;          // or no data, where there are labels
-    const std::int32_t* labels = nullptr; // one class index for each sample
-    const T* weights = nullptr;           // one for each sample; null: all 1
-    Index size() const { return inputs.rows; }
+    MatrixView<const T> targets; // a row for each row of the network's output; or no data, where there are labels
+    const std::int32_t* labels = nullptr; // one class index for each row of the targets
+    const T* weights = nullptr;           // one for each row of the targets; null: all 1
+    Index size() const { return steps > 0 ? inputs.rows / steps : inputs.rows; }
     bool is_sparse() const { return sparse.begin != nullptr; }
 };
 

@@ -14,12 +14,21 @@ template <class T> Index packed_size_of(const Plan<T>& plan) {
 
 } // namespace
 
-template <class T> Step<T>::Step(Plan<T>& plan, const BatchLoss<T>& batch_loss, const Loss<T>& loss,
-                                 Optimizer<T>* optimizer, const Clipping& clipping, Monitor& monitor, int threads)
+template <class T>
+Step<T>::Step(Plan<T>& plan, const BatchLoss<T>& batch_loss, const Loss<T>& loss, Optimizer<T>* optimizer,
+              const Clipping& clipping, Monitor& monitor, int threads, Pieces pieces)
     : plan_(plan), batch_loss_(batch_loss), loss_(loss), optimizer_(optimizer), clipping_(clipping), monitor_(monitor),
       work_per_sample_(plan.model().operations_per_sample()), block_rows_(rows_at_a_time(2 * work_per_sample_, 128)),
       fused_(plan.gradients() == nullptr), packed_size_(fused_ ? packed_size_of(plan) : 0),
-      packed_(packed_size_ * threads), tile_penalty_(plan.tiles().size()), tile_squares_(plan.tiles().size()) {
+      packed_(packed_size_ * threads), tile_penalty_(plan.tiles().size()), tile_squares_(plan.tiles().size()),
+      pieces_(pieces) {
+    if (plan.model().takes_sequences()) {
+        packing_.emplace(plan);
+        plan.sequence().go_on = [this](double work) {
+            if (std::this_thread::get_id() == leader_) monitor_.poll(work);
+            return !monitor_.should_stop();
+        };
+    }
     for (const LayerSpec& layer : plan.model().spec().layers)
         has_penalty_ = has_penalty_ || layer.l1 > 0 || layer.l2 > 0;
     all_at_once_ = fused_ && !has_penalty_ && plan.is_small();
@@ -35,6 +44,7 @@ template <class T> typename Step<T>::Tiles Step<T>::tiles_of(int thread, int thr
 template <class T>
 Outcome Step<T>::run(int thread, int threads, Barrier& barrier, const Samples<T>& samples, const Batch& batch) {
     if (thread == 0) failed_ = false;
+    if (packing_) return run_pieces(thread, threads, barrier, samples, batch);
     const double total_weight = batch_loss_.total_weight(samples, batch);
     const Tiles tiles = tiles_of(thread, threads);
 
@@ -68,14 +78,15 @@ Outcome Step<T>::run(int thread, int threads, Barrier& barrier, const Samples<T>
         clip_and_update(tiles);
     }
     barrier.wait();
-
-    if (thread == 0) {
-        if (has_penalty_)
-            for (const double penalty : tile_penalty_) value += penalty;
-        value_ = value;
-        total_weight_ = total_weight;
-    }
+    if (thread == 0) finish(value, total_weight);
     return Outcome::updated;
+}
+
+template <class T> void Step<T>::finish(double value, double total_weight) {
+    if (has_penalty_)
+        for (const double penalty : tile_penalty_) value += penalty;
+    value_ = value;
+    total_weight_ = total_weight;
 }
 
 template <class T> void Step<T>::forward_and_backward(int thread, int threads, Barrier& barrier,
@@ -115,16 +126,19 @@ template <class T> void Step<T>::forward_and_backward(int thread, int threads, B
     // A function of the user's sees the whole batch at once, on the fit's own thread.
     in_blocks(mine, forward);
     barrier.wait();
-    if (thread == 0 && !monitor_.should_stop()) {
-        try {
-            custom_value_ = batch_loss_.custom(batch);
-        } catch (...) {
-            failure_ = std::current_exception();
-            failed_ = true;
-        }
-    }
+    if (thread == 0) custom_loss(batch);
     barrier.wait();
     if (!failed_) in_blocks(mine, [&](Index first, Index last) { plan_.backward(first, last); });
+}
+
+template <class T> void Step<T>::custom_loss(const Batch& batch) {
+    if (monitor_.should_stop()) return;
+    try {
+        custom_value_ = batch_loss_.custom(batch);
+    } catch (...) {
+        failure_ = std::current_exception();
+        failed_ = true;
+    }
 }
 
 template <class T> void Step<T>::update_all_at_once(Index batch) {
@@ -134,13 +148,16 @@ template <class T> void Step<T>::update_all_at_once(Index batch) {
     monitor_.poll(work_per_sample_ * static_cast<double>(batch));
 }
 
-template <class T> void Step<T>::gradients(const Tiles& tiles, Index batch, int thread, double penalty_factor) {
+template <class T>
+void Step<T>::gradients(const Tiles& tiles, Index batch, int thread, double penalty_factor, Part part) {
     const Kernels<T>& kernels = plan_.model().kernels();
     T* const packed = fused_ ? packed_.data() + packed_size_ * thread : nullptr;
     for_tiles(tiles, [&](Index t) {
         if (!fused_ && monitor_.should_stop()) return; // nothing is updated yet: the step can be given up
         const PlanTile<T>& tile = plan_.tiles()[static_cast<std::size_t>(t)];
-        plan_.gradient(tile, batch, packed);
+        plan_.gradient(tile, batch, packed, !part.first);
+        poll(thread, tile.cost * static_cast<double>(batch));
+        if (!part.last) return;
         const auto gradient_of = [&](const auto& stretch) {
             return packed ? packed + stretch.packed : plan_.gradients() + stretch.offset;
         };
@@ -172,7 +189,6 @@ template <class T> void Step<T>::gradients(const Tiles& tiles, Index batch, int 
                 optimizer_->update(plan_.parameters(), gradient_of(stretch), stretch.offset, stretch.size);
             plan_.refresh(tile);
         }
-        poll(thread, tile.cost * static_cast<double>(batch));
     });
 }
 

@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <array>
 #include <exception>
+#include <optional>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -17,6 +19,7 @@
 #include "training/loss.hpp"
 #include "training/monitor.hpp"
 #include "training/optimizer.hpp"
+#include "training/packing.hpp"
 
 namespace deltarule {
 
@@ -39,13 +42,19 @@ inline Purpose step_purpose(double operations_per_sample, Index batch_size, cons
     return clipping.norm > 0 || clipping.value > 0 || long_one ? Purpose::training : Purpose::fused_training;
 }
 
+// A network that takes sequences is stepped through them piece by piece, a plan's steps at a time. Where states are kept, the
+// pieces are run through forward, then once more from the last to the first, each forward and backward, and are one update
+// with the gradient of the whole (T. Chen et al., arXiv:1604.06174). Where the gradient is truncated it ends where a piece
+// begins, and each piece is an update of its own (R. Williams and J. Peng, Neural Computation 2 (1990) 490).
+enum class Pieces { of_one_gradient, truncated };
+
 enum class Outcome { updated, interrupted, diverged, failed };
 
 template <class T> class Step {
   public:
     // optimizer may be null: gradients only. At most `threads` threads will run it.
     Step(Plan<T>& plan, const BatchLoss<T>& batch_loss, const Loss<T>& loss, Optimizer<T>* optimizer,
-         const Clipping& clipping, Monitor& monitor, int threads);
+         const Clipping& clipping, Monitor& monitor, int threads, Pieces pieces = Pieces::of_one_gradient);
 
     // To be called by all threads alike. What follows is for thread 0, after it returned.
     Outcome run(int thread, int threads, Barrier& barrier, const Samples<T>& samples, const Batch& batch);
@@ -57,10 +66,21 @@ template <class T> class Step {
     std::exception_ptr take_failure() { return std::exchange(failure_, nullptr); }
 
   private:
+    struct Part { // of a sum of gradients
+        bool first = true, last = true;
+    };
     using Tiles = std::array<Range, 2>;
     void forward_and_backward(int thread, int threads, Barrier& barrier, const Samples<T>& samples, const Batch& batch,
                               double total_weight);
-    void gradients(const Tiles& tiles, Index batch, int thread, double penalty_factor);
+    // Of some pieces of sequences, the last one first
+    Outcome run_pieces(int thread, int threads, Barrier& barrier, const Samples<T>& samples, const Batch& batch);
+    Outcome update_from(int thread, int threads, Barrier& barrier, const Samples<T>& samples, Range pieces);
+    void begin_sequences(const Samples<T>& samples, const Batch& batch);
+    void forward_piece(int thread, int threads, const Samples<T>& samples, Index piece);
+    void loss_and_backward(int thread, int threads, Barrier& barrier, const Samples<T>& samples, double total_weight);
+    void custom_loss(const Batch& batch);
+    void finish(double value, double total_weight);
+    void gradients(const Tiles& tiles, Index batch, int thread, double penalty_factor, Part part = {});
     void update_all_at_once(Index batch); // a small network's
     void clip_and_update(const Tiles& tiles);
     Tiles tiles_of(int thread, int threads) const;
@@ -87,7 +107,12 @@ template <class T> class Step {
     bool has_penalty_ = false, all_at_once_ = false, stops_at_divergence_ = true;
     std::vector<double> tile_penalty_, tile_squares_; // one for each tile, summed in their order
 
+    std::optional<Packing<T>> packing_; // of sequences
+    const Pieces pieces_;
+    std::thread::id leader_; // thread 0: the one to ask whether to go on
+
     // Written by thread 0 before a barrier, read by all after it.
+    typename Packing<T>::Outputs outputs_{};
     bool stop_early_ = false, stop_late_ = false, failed_ = false;
     double custom_value_ = 0;
     std::exception_ptr failure_;

@@ -15,7 +15,7 @@ Outcome Stepper<T>::step(const Samples<T>& samples, int threads, std::function<b
     const bool fits = plan_ && plan_->batch_size() >= samples.size() && is_sparse_ == samples.is_sparse();
     if (!fits) {
         auto plan = std::make_unique<Plan<T>>(
-            model_, samples.size(),
+            model_, Capacity{samples.size()},
             optimizer_ ? step_purpose(operations_per_sample(model_, samples), samples.size(), clipping_)
                        : Purpose::gradients,
             output_activation(model_, loss_), samples.is_sparse());

@@ -17,7 +17,7 @@ template <class T> class Loop {
          const FitOptions<T>& options)
         : model_(model), parameters_(parameters), optimizer_(optimizer), samples_(samples), options_(options),
           batch_size_(std::min(options.batch_size, samples.size())), operations_(operations_per_sample(model, samples)),
-          plan_(model, batch_size_, step_purpose(operations_, batch_size_, options.clipping),
+          plan_(model, Capacity{batch_size_}, step_purpose(operations_, batch_size_, options.clipping),
                 output_activation(model, loss), samples.is_sparse()),
           batch_loss_(loss, plan_, true), monitor_(options.interrupted),
           step_(plan_, batch_loss_, loss, &optimizer, options.clipping, monitor_, options.threads),

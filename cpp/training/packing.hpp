@@ -1,0 +1,49 @@
+// The sequences of a batch made ready for a plan: sorted by their length, the longest first, and cut into pieces of so many
+// steps, each of which says how its rows lie (layers/sequence.hpp) and which of the user's rows they are.
+#pragma once
+
+#include "base/buffer.hpp"
+#include "layers/sequence.hpp"
+#include "network/plan.hpp"
+#include "training/samples.hpp"
+
+namespace deltarule {
+
+template <class T> class Packing {
+  public:
+    // For the batches of a plan, whose steps are those of a piece
+    explicit Packing(const Plan<T>& plan);
+
+    // Of samples that have steps, and the plan's states before the first. Allocates nothing, once there was a batch as long.
+    void begin(const Samples<T>& samples, const Batch& batch);
+    Index pieces() const { return (longest_ + piece_steps_ - 1) / piece_steps_; }
+    void take(Index piece, bool alone); // says so to the plan's sequence; alone: it is not one of a larger sum
+    // The user's rows behind those of this piece: of the inputs, and of the outputs
+    Batch inputs() const { return {row_order_.data(), 0, plan_.sequence().rows, key_}; }
+    Batch outputs() const { return plan_.model().gives_sequences() ? inputs() : samples(); }
+    Batch samples() const { return {sample_order_.data(), 0, count_, key_}; }
+    // Rows that the outputs of this piece are in
+    Range output_rows() const;
+    // Of some pieces: how many outputs there are, and what these weigh together
+    struct Outputs {
+        Index count;
+        double weight;
+    };
+    Outputs outputs_of(const Samples<T>& samples, Range pieces) const;
+    // A thread's share of the samples of this piece, with about as many steps as any other's
+    Range share_of(int thread, int threads) const;
+
+  private:
+    // How many samples have a step; the longest come first
+    Index having(Index step) const { return step < longest_ ? longer_[static_cast<std::size_t>(step + 1)] : 0; }
+
+    const Plan<T>& plan_;
+    const Index piece_steps_;
+    Buffer<std::int64_t> sample_order_, row_order_;
+    Buffer<Index> lengths_;     // of the samples in their order
+    std::vector<Index> longer_; // how many samples have at least so many steps
+    Index count_ = 0, steps_ = 0, longest_ = 0;
+    std::uint64_t key_ = 0;
+};
+
+} // namespace deltarule
