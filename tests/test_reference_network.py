@@ -300,7 +300,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     network = make([2, 3], ["tanh"])
     with pytest.raises(RuntimeError, match="backward was called before forward"):
         network.backward(np.zeros((1, 3)))
-    for X in (np.zeros((4, 3)), np.zeros(2), np.zeros((1, 4, 2))):
+    for X in (np.zeros((4, 3)), np.zeros(2), np.zeros((1, 4, 3)), np.zeros((1, 1, 4, 2))):
         with pytest.raises(ValueError, match="but the layer takes 2 inputs"):
             network.forward(X)
     network.forward(np.zeros((4, 2)))

@@ -169,7 +169,14 @@ class GradientCheck:
 
 
 def gradcheck(
-    network: Network, X: Any, y: Any, *, loss: str | Loss | CustomLoss, sample_weight: Any = None
+    network: Network,
+    X: Any,
+    y: Any,
+    *,
+    loss: str | Loss | CustomLoss,
+    sample_weight: Any = None,
+    lengths: Any = None,
+    bptt_steps: int | None = None,
 ) -> GradientCheck:
     r"""Compare the gradients of the core with the NumPy reference's and with central differences.
 
@@ -182,8 +189,8 @@ def gradcheck(
     ----------
     network : Network
         Checked as it is: its parameters, its dtype, the instruction set it was made for. It is not changed.
-    X : array-like of shape (n_samples, n_features)
-        A few samples suffice, and a small batch keeps the differences fast.
+    X : array-like of shape (n_samples, n_features), or (n_samples, n_steps, n_features) for sequences
+        A few samples suffice, and a small batch keeps the differences fast; so do few steps.
     y : array-like
         What the loss takes.
     loss : str, Loss or callable
@@ -191,6 +198,11 @@ def gradcheck(
         output and, many times, with the reference's, which is float64; its gradient is compared with its value.
     sample_weight : array-like of shape (n_samples,), optional
         As in `Network.fit`.
+    lengths : array-like of int of shape (n_samples,), optional
+        As in `Network.fit`: how many steps each sequence has.
+    bptt_steps : int, at least 1, optional
+        Check the truncated gradient, summed over the chunks. The differences are then of the loss with the state that
+        each chunk starts from held as it is.
 
     Returns
     -------
@@ -247,8 +259,10 @@ def gradcheck(
             " the arguments, gradcheck(network, X, y, loss=...)"
         )
     with np.errstate(all="ignore"):  # what is not finite is looked for, and said
-        core_loss, core = network.loss_and_gradients(X, y, loss=loss, sample_weight=sample_weight)
-        twin = Twin(network, X, y, loss, sample_weight)
+        given = {"lengths": lengths, "bptt_steps": bptt_steps}
+        of_steps: dict[str, Any] = {argument: value for argument, value in given.items() if value is not None}
+        core_loss, core = network.loss_and_gradients(X, y, loss=loss, sample_weight=sample_weight, **of_steps)
+        twin = Twin(network, X, y, loss, sample_weight, **of_steps)
         value, gradients = twin.loss_and_gradients()
         if not (math.isfinite(value) and all(np.isfinite(gradient).all() for gradient in gradients.values())):
             raise ValueError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ _ROUNDINGS, _DRAWS = 8.0, 4  # how many units of rounding every number is moved 
 
 class _OwnLoss(reference.losses.Loss):
     """A caller's function as a loss of the reference."""
+
+    by_step = False
 
     def __init__(self, function: CustomLoss) -> None:
         self.name = ""  # type: ignore[misc]  # on the class, it would enter the list of losses
@@ -55,30 +57,64 @@ class _RoundedActivation:
         return self._activation.backward(z, grad_output) + self._error(grad_output)
 
 
+def _activations(layer: reference.layers.Layer) -> Iterator[tuple[object, str]]:
+    """What a layer applies its activations by: attributes of its own, or of its cell."""
+    for owner in (layer, getattr(layer, "cell", None)):
+        for which in ("activation", "gate"):
+            if hasattr(owner, which):
+                yield owner, which
+
+
 class Twin:
     """The network, its data and its loss, in the reference: exactly the numbers that the core has."""
 
-    def __init__(self, network: Network, X: Any, y: Any, loss: str | Loss | CustomLoss, sample_weight: Any) -> None:
+    def __init__(
+        self,
+        network: Network,
+        X: Any,
+        y: Any,
+        loss: str | Loss | CustomLoss,
+        sample_weight: Any,
+        lengths: Any = None,
+        bptt_steps: int | None = None,
+    ) -> None:
         features = network._features(X)
-        prepared = prepare(network, features, y, loss, sample_weight)
+        self._of_steps: dict[str, Any] = {}
+        if lengths is not None:
+            self._of_steps["lengths"] = np.asarray(lengths, dtype=np.int64)
+        prepared = prepare(network, features, y, loss, sample_weight, **self._of_steps)
         self.network = reference.Network.from_spec(network.spec(), network.state_dict())
         self.y: Any
         self.X: Array = features.astype(np.float64)
         self.sample_weight = None if prepared.weights is None else prepared.weights.astype(np.float64)
         if isinstance(prepared.found, Loss):
             self.own_loss, self.y = False, prepared.targets
+            if features.ndim == 3 and self.network.gives_sequences:
+                self.y = self._by_step(prepared.targets)
             self._loss: reference.losses.Loss = reference.losses.get(prepared.found.to_spec())
         else:
             self.own_loss, self.y = True, np.asarray(y)
             self._loss = _OwnLoss(prepared.found)
+        self._held: dict[str, Any] = {}
+        if bptt_steps is not None:
+            # A truncated gradient takes the state that a chunk starts from as a constant: so must the differences.
+            self._held["incoming_states"] = self.network.incoming_states(self.X, bptt_steps, **self._of_steps)
+            self._of_steps["bptt_steps"] = bptt_steps
+
+    def _by_step(self, targets: Any) -> NDArray[Any]:
+        """Targets as (n_samples, n_steps, …), and 0 where there is no step: what stands there may be no label."""
+        of_steps = np.array(targets).reshape(*self.X.shape[:2], *np.shape(targets)[1:])
+        if "lengths" in self._of_steps:
+            of_steps[np.arange(self.X.shape[1]) >= self._of_steps["lengths"][:, None]] = 0
+        return of_steps
 
     def loss(self) -> float:
         """The loss of the parameters as they are now."""
-        return self.network.loss(self.X, self.y, self._loss, self.sample_weight)
+        return self.network.loss(self.X, self.y, self._loss, self.sample_weight, **self._of_steps, **self._held)
 
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
         """The loss and the gradients, by the reference's backpropagation."""
-        return self.network.loss_and_gradients(self.X, self.y, self._loss, self.sample_weight)
+        return self.network.loss_and_gradients(self.X, self.y, self._loss, self.sample_weight, **self._of_steps)
 
     def rounding(self, eps: float) -> tuple[float, dict[str, float]]:
         """How much loss and gradients change when every number in them is off by some units of rounding."""
@@ -89,7 +125,7 @@ class Twin:
 
         y = self.y
         if not self.own_loss:
-            labels = self._loss.name == "cross_entropy" and self.y.ndim == 1
+            labels = self._loss.name == "cross_entropy" and np.issubdtype(self.y.dtype, np.integer)
             y = np.eye(self.network.last.weight.shape[1])[self.y] if labels else self.y.astype(np.float64)
         value, gradients = self.loss_and_gradients()
         of_loss, of_gradients = eps * abs(value), dict.fromkeys(gradients, 0.0)
@@ -98,11 +134,14 @@ class Twin:
             for array in moved.parameters.values():
                 array += error(array)
             for layer in moved.layers:
-                if isinstance(layer, reference.Dropout):
-                    continue
-                layer.activation = cast(Any, _RoundedActivation(layer.activation, error))
+                for owner, which in _activations(layer):
+                    setattr(owner, which, _RoundedActivation(getattr(owner, which), error))
             moved_value, moved_gradients = moved.loss_and_gradients(
-                self.X + error(self.X), y if self.own_loss else y + error(y), self._loss, self.sample_weight
+                self.X + error(self.X),
+                y if self.own_loss else y + error(y),
+                self._loss,
+                self.sample_weight,
+                **self._of_steps,
             )
             if not np.isfinite(moved_value):
                 continue  # at the edge of what a float holds; infinite changes would excuse everything

@@ -36,6 +36,7 @@ class Loss:
 
     name: ClassVar[str]
     link: ClassVar[str] = "identity"  # the activation that turns the network's output into the prediction
+    by_step: ClassVar[bool] = True  # of sequences: each step is a row of its own, else the loss is shown all of them
 
     def __init_subclass__(cls) -> None:
         if "name" in cls.__dict__:
@@ -104,7 +105,7 @@ class Loss:
             If the shapes do not match or the weights are negative or all zero.
         """
         losses = self.per_sample(output, y)
-        return float(_shares(sample_weight, len(losses)) @ losses)
+        return float(shares(sample_weight, len(losses)) @ losses)
 
     def value_and_gradient(self, output: Any, y: Any, sample_weight: Any = None) -> tuple[float, Array]:
         """Return L and dL/d output, where the backward pass begins.
@@ -127,8 +128,8 @@ class Loss:
             As in `value`.
         """
         slopes = self.gradient(output, y)
-        shares = _shares(sample_weight, len(slopes))
-        return self.value(output, y, sample_weight), shares.reshape(-1, *[1] * (slopes.ndim - 1)) * slopes
+        share = shares(sample_weight, len(slopes))
+        return self.value(output, y, sample_weight), share.reshape(-1, *[1] * (slopes.ndim - 1)) * slopes
 
 
 class ElementwiseLoss(Loss):
@@ -153,7 +154,7 @@ class ElementwiseLoss(Loss):
             return np.asarray(self.slope(z, y) / z[0].size)
 
 
-def _shares(sample_weight: Any, n_samples: int) -> Array:
+def shares(sample_weight: Any, n_samples: int) -> Array:
     """Return w_i / Σ w_i."""
     if sample_weight is None:
         return np.full(n_samples, 1 / n_samples)

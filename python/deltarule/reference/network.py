@@ -1,6 +1,6 @@
-"""A network: layers one after the other, the loss at the end, and backpropagation through all of it.
+"""A network: layers, the loss at the end, backpropagation through all of it, and steps of training.
 
-To add a layer type, see layers.py; to add a pair of activation and loss computed together, FUSED below.
+To add a layer type, see layers/; to add a pair of activation and loss computed together, fused.py.
 The mathematics is from D. Rumelhart, G. Hinton and R. Williams, "Learning representations by back-propagating errors",
 Nature 323, 1986.
 """
@@ -8,47 +8,35 @@ Nature 323, 1986.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..names import find
 from . import losses, optimizers
 from .activations import Array
 from .clipping import clip_by_global_norm, clip_by_value
-from .layers import LAYERS, Dense, Dropout, Layer
+from .fused import FUSED
+from .layers import Dense, Layer, Recurrent
 from .losses import Loss
 from .optimizers import Optimizer, State
+from .sequences import Sequences, as_targets, mean_loss, mean_loss_and_gradient
+from .stack import Stack, States
 
-# The fused pairs: last activation and loss which are computed together, from the last layer's z, the logits.
-#
-# As in the textbook, softmax p = softmax(z) comes first, then ℓ = -Σ_k y_k log p_k, and the way back multiplies
-# dℓ/dp_k = -y_k / p_k by dp_k/dz_j = p_k ([j = k] - p_j):
-#
-#     dℓ/dz_j = Σ_k -y_k / p_k * p_k ([j = k] - p_j) = -y_j + p_j Σ_k y_k = p_j - y_j.
-#
-# The factors p_k cancel, which in a computer they must do on paper: where p_k has underflowed to 0, log p_k and 1 / p_k
-# are infinite. The losses of this library therefore take logits, and give p - y at once. The same holds for the sigmoid
-# p = σ(z) and ℓ = -y log p - (1 - y) log(1 - p): with dp/dz = p (1 - p),
-#
-#     dℓ/dz = (-y / p + (1 - y) / (1 - p)) * p (1 - p) = -y (1 - p) + (1 - y) p = p - y.
-#
-# So a network whose last layer applies the softmax or the sigmoid itself is trained as if it did not: the loss looks at
-# z, and dℓ/dz is already that layer's delta.
-FUSED = {("softmax", "cross_entropy"), ("sigmoid", "binary_cross_entropy")}
+LossLike = str | Mapping[str, Any] | Loss
+Keys = int | Sequence[int] | Callable[[int], int] | None
 
 
-class Network:
-    """A feed-forward network, in float64, written to be read.
+class Network(Stack):
+    """A network, in float64, written to be read.
 
     Layer by layer, z = x W + b and a = f(z), and the next layer's x is a. From the loss L at the end, the chain rule
     goes the same way back: each layer turns dL/da into delta = dL/dz = dL/da * f'(z), from it takes the gradients of
-    its own parameters, and hands dL/dx to the layer before, whose dL/da it is.
+    its own parameters, and hands dL/dx to the layer before, whose dL/da it is. A recurrent layer does so step by step.
 
     Parameters
     ----------
-    layers : sequence of Dense and Dropout
+    layers : sequence of Dense, Dropout, Recurrent, …
         At least one, in the order of the way forward; the last one is dense.
 
     Raises
@@ -71,138 +59,65 @@ class Network:
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
-        if not layers:
-            raise ValueError("layers is empty: a network needs at least one layer")
-        if not isinstance(layers[-1], Dense):
-            raise ValueError(f"the last layer is {type(layers[-1]).__name__}: expected Dense, which gives the output")
-        self.layers: list[Layer] = list(layers)
-        self.last: Dense = layers[-1]
-        self._states: dict[str, State] = {}
+        super().__init__(layers)
+        self._optimizer_states: dict[str, State] = {}
         self._states_of = ""
-
-    @classmethod
-    def from_spec(cls, spec: Mapping[str, Any], parameters: Mapping[str, Any]) -> Network:
-        """Make the network from its spec, as `deltarule.Network` has it, and its parameters, which are copied.
-
-        Parameters
-        ----------
-        spec : mapping
-            ``{"layers": [{"type": "dense", "units": 3, "activation": "tanh", ...}, ...], ...}``.
-        parameters : mapping of array-like
-            ``{"0.weight": ..., "0.bias": ..., ...}``, by the layer's name, or its place when it has none.
-
-        Returns
-        -------
-        Network
-
-        Raises
-        ------
-        ValueError
-            If a layer type is unknown, or a parameter is missing or has the wrong shape.
-
-        Examples
-        --------
-        >>> spec = {"layers": [{"type": "dense", "units": 1, "activation": "tanh", "use_bias": False}]}
-        >>> Network.from_spec(spec, {"0.weight": [[1.0]]}).forward([[0.0]])
-        array([[0.]])
-        """
-        layers = []
-        for place, settings in enumerate(spec["layers"]):
-            prefix = f"{settings.get('name') or place}."
-            own = {key.removeprefix(prefix): value for key, value in parameters.items() if key.startswith(prefix)}
-            layer = find("layer type", settings["type"], LAYERS).from_spec(settings, own)
-            if isinstance(layer, Dropout):
-                layer.place = place
-            layers.append(layer)
-        return cls(layers)
-
-    def _by_name(self) -> list[tuple[str, Layer]]:
-        """Return each layer with what it is called: its own name, or its place."""
-        return [(layer.name or str(place), layer) for place, layer in enumerate(self.layers)]
-
-    @property
-    def parameters(self) -> dict[str, Array]:
-        """The arrays that training changes, ``{"0.weight": ..., "0.bias": ..., ...}``."""
-        return {f"{name}.{key}": array for name, layer in self._by_name() for key, array in layer.parameters.items()}
-
-    @property
-    def gradients(self) -> dict[str, Array]:
-        """What the last way back found, by the names of the parameters; without the penalties."""
-        return {f"{name}.{key}": array for name, layer in self._by_name() for key, array in layer.gradients.items()}
-
-    def forward(self, X: Any) -> Array:
-        """Return the output after the last activation.
-
-        Parameters
-        ----------
-        X : array-like, shape (n_samples, inputs)
-
-        Returns
-        -------
-        ndarray, shape (n_samples, outputs)
-
-        Raises
-        ------
-        ValueError
-            If X has not the columns that the first layer takes.
-        """
-        return self._forward(X, None)
-
-    def _forward(self, X: Any, key: int | None) -> Array:
-        for layer in self.layers:
-            X = layer.forward(X, key=key) if isinstance(layer, Dropout) else layer.forward(X)
-        return np.asarray(X)
-
-    def backward(self, grad_output: Any) -> Array:
-        """Go back through the last `forward`: return dL/dX from dL/d output, and set `gradients`.
-
-        Parameters
-        ----------
-        grad_output : array-like, shape (n_samples, outputs)
-            dL/da of the last layer.
-
-        Returns
-        -------
-        ndarray, shape (n_samples, inputs)
-            dL/dX.
-
-        Raises
-        ------
-        RuntimeError
-            If there was no way forward.
-        """
-        for layer in reversed(self.layers):
-            grad_output = layer.backward(grad_output)
-        return np.asarray(grad_output)
 
     def _is_fused(self, loss: Loss) -> bool:
         return (self.last.activation.name, loss.name) in FUSED
 
-    def _forward_to_loss(self, X: Any, loss: Loss, key: int | None = None) -> Array:
+    def _seen(self, X: Array, sequences: Sequences | None, state: States | None, loss: Loss, key: int | None) -> Array:
         """Return what the loss looks at: the output, or the last layer's z in the fused pairs."""
-        output = self._forward(X, key)
+        output = self._run(X, sequences, state, key)
         logits = self.last.z
         return logits if self._is_fused(loss) and logits is not None else output
 
-    def _backward_from_loss(self, grad: Array, loss: Loss) -> None:
-        """Go back from the derivative with respect to what the loss looked at."""
-        # In the fused pairs it is dL/dz, the delta itself; otherwise dL/da.
-        grad = self.last.backward_from_delta(grad) if self._is_fused(loss) else self.last.backward(grad)
-        for layer in reversed(self.layers[:-1]):
-            grad = layer.backward(grad)
+    def _seen_in_chunks(
+        self, X: Array, sequences: Sequences, state: States | None, loss: Loss, bptt_steps: int, incoming: Any
+    ) -> tuple[Array, list[States]]:
+        """Return the same, put together from chunks of the steps, and the state which each of them began with."""
+        began: list[States] = []
+        seen = np.zeros((*X.shape[: 2 if self.gives_sequences else 1], self.last.weight.shape[1]))
+        for number, chunk in enumerate(sequences.chunks(bptt_steps)):
+            state = self.states if number else state
+            began.append((state or {}) if incoming is None else incoming[number])
+            part = self._seen(chunk.part(X), chunk, began[-1], loss, None)
+            if self.gives_sequences:
+                chunk.part(seen)[...] = part
+            else:
+                seen[chunk.ends] = part[chunk.ends]
+        return seen, began
 
-    def loss(self, X: Any, y: Any, loss: str | Mapping[str, Any] | Loss, sample_weight: Any = None) -> float:
+    def loss(
+        self,
+        X: Any,
+        y: Any,
+        loss: LossLike,
+        sample_weight: Any = None,
+        *,
+        lengths: Any = None,
+        initial_state: States | None = None,
+        bptt_steps: int | None = None,
+        incoming_states: Sequence[States] | None = None,
+    ) -> float:
         """Return the mean loss plus the layers' penalties.
 
         Parameters
         ----------
-        X : array-like, shape (n_samples, inputs)
+        X : array-like, shape (n_samples, inputs) or (n_samples, n_steps, inputs)
         y : array-like
-            The targets.
+            The targets, for each sample, or for each step where `gives_sequences`.
         loss : str, mapping or Loss
             See `deltarule.reference.losses.get`.
         sample_weight : array-like, shape (n_samples,), optional
-            For the weighted mean Σwℓ / Σw.
+            For the weighted mean Σwℓ / Σw; of sequences Σ_n w_n Σ_t ℓ_nt / Σ_n w_n steps(n).
+        lengths, initial_state
+            As in `forward`; only steps that exist have a loss.
+        bptt_steps : int, > 0, optional
+            Go forward in chunks of so many steps, which by itself changes nothing.
+        incoming_states : sequence of mapping, optional
+            From `incoming_states`: what each chunk starts from, instead of what the one before ended with. As a
+            function of the parameters, this is what the truncated gradient is the gradient of.
 
         Returns
         -------
@@ -210,30 +125,67 @@ class Network:
 
         Raises
         ------
-        ValueError
-            If the shapes do not match.
+        TypeError, ValueError
+            If the shapes do not match, or what is said of sequences does not fit.
         """
         chosen = losses.get(loss)
-        data = chosen.value(self._forward_to_loss(X, chosen), y, sample_weight)
-        return data + sum(layer.penalty() for layer in self.layers)
+        X, sequences = self._checked(X, lengths, initial_state, bptt_steps)
+        counted = None if sequences is None else sequences.counted(self.gives_sequences)
+        if sequences is None or bptt_steps is None:
+            seen = self._seen(X, sequences, initial_state, chosen, None)
+        else:
+            seen, _ = self._seen_in_chunks(X, sequences, initial_state, chosen, bptt_steps, incoming_states)
+        return mean_loss(chosen, seen, y, sample_weight, counted) + sum(layer.penalty() for layer in self.layers)
+
+    def incoming_states(
+        self, X: Any, bptt_steps: int, *, lengths: Any = None, initial_state: States | None = None
+    ) -> list[States]:
+        """Return the state that each chunk of `bptt_steps` steps starts from, with the parameters as they are now.
+
+        Parameters
+        ----------
+        X, lengths, initial_state
+            As in `forward`; X of shape (n_samples, n_steps, inputs).
+        bptt_steps : int, > 0
+
+        Returns
+        -------
+        list of mapping
+            For the steps [0, k), [k, 2k), …, each by the names of `initial_state`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in `loss`.
+        """
+        X, sequences = self._checked(X, lengths, initial_state, bptt_steps)
+        if sequences is None:
+            return []
+        return self._seen_in_chunks(X, sequences, initial_state, losses.get("mse"), bptt_steps, None)[1]
 
     def loss_and_gradients(
         self,
         X: Any,
         y: Any,
-        loss: str | Mapping[str, Any] | Loss,
+        loss: LossLike,
         sample_weight: Any = None,
         *,
         key: int | None = None,
+        lengths: Any = None,
+        initial_state: States | None = None,
+        bptt_steps: int | None = None,
     ) -> tuple[float, dict[str, Array]]:
         """Return the loss and its derivative with respect to every parameter: forward, loss, backward.
 
         Parameters
         ----------
-        X, y, loss, sample_weight
+        X, y, loss, sample_weight, lengths, initial_state
             As in `loss`.
         key : int, optional
             Of a training step, in which units drop out; see `deltarule.reference.masks.step_key`. None: none does.
+        bptt_steps : int, > 0, optional
+            Truncate: the sum of the gradients of the chunks [0, k), [k, 2k), …, each of which takes the state that it
+            starts from as a constant. The loss is that of the whole.
 
         Returns
         -------
@@ -244,34 +196,56 @@ class Network:
 
         Raises
         ------
-        ValueError
-            If the shapes do not match.
+        TypeError, ValueError
+            As in `loss`.
         """
-        chosen = losses.get(loss)
-        value, grad = chosen.value_and_gradient(self._forward_to_loss(X, chosen, key), y, sample_weight)
-        self._backward_from_loss(grad, chosen)
+        X, sequences = self._checked(X, lengths, initial_state, bptt_steps)
+        return self._gradients(X, y, losses.get(loss), sample_weight, sequences, initial_state, key, bptt_steps)
+
+    def _gradients(
+        self,
+        X: Array,
+        y: Any,
+        loss: Loss,
+        sample_weight: Any,
+        sequences: Sequences | None,
+        state: States | None,
+        key: int | None,
+        bptt_steps: int | None = None,
+    ) -> tuple[float, dict[str, Array]]:
+        seen = self._seen(X, sequences, state, loss, key)
+        counted = None if sequences is None else sequences.counted(self.gives_sequences)
+        value, grad = mean_loss_and_gradient(loss, seen, y, sample_weight, counted)
+        # In the fused pairs it is dL/dz, the delta itself; otherwise dL/da.
+        grad = self.last.backward_from_delta(grad) if self._is_fused(loss) else self.last.backward(grad)
+        self._back(grad, bptt_steps)
         gradients = self.gradients
         for name, layer in self._by_name():
-            if isinstance(layer, Dense):
-                gradients[f"{name}.weight"] = gradients[f"{name}.weight"] + layer.penalty_gradient()
+            if isinstance(layer, Dense | Recurrent):
+                for part, gradient in layer.penalty_gradients().items():
+                    gradients[f"{name}.{part}"] = gradients[f"{name}.{part}"] + gradient
         return value + sum(layer.penalty() for layer in self.layers), gradients
 
     def step(
         self,
         X: Any,
         y: Any,
-        loss: str | Mapping[str, Any] | Loss,
+        loss: LossLike,
         optimizer: str | Mapping[str, Any] | Optimizer,
         sample_weight: Any = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
-        key: int | None = None,
+        key: Keys = None,
+        *,
+        lengths: Any = None,
+        initial_state: States | None = None,
+        bptt_steps: int | None = None,
     ) -> float:
-        """Update every parameter once, and return the loss from before.
+        """Update every parameter once, and return the loss from before; with `bptt_steps`, once for each chunk.
 
         Parameters
         ----------
-        X, y, loss, sample_weight
+        X, y, loss, sample_weight, lengths, initial_state
             As in `loss`.
         optimizer : str, mapping or Optimizer
             See `deltarule.reference.optimizers.get`. What it remembers is kept from step to step, also when its
@@ -280,42 +254,70 @@ class Network:
             The greatest norm of all gradients together.
         clip_value : float, > 0, optional
             The greatest size of each number in them; comes before the norm when both are given.
-        key : int, optional
+        key : int, or for chunks a sequence of int or a function of the chunk's number, optional
             As in `loss_and_gradients`.
+        bptt_steps : int, > 0, optional
+            Each chunk of so many steps is an update of its own, by the mean loss over what exists in it. The state
+            flows on, as the parameters before the update left it. The loss of a sample with one output belongs to the
+            chunk of its last step; a chunk without any output makes no update.
 
         Returns
         -------
         float
-            The loss before the update.
+            The loss before the update; of chunks the mean, weighted as their samples and steps are.
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             If the shapes do not match, or a name or setting is wrong.
         """
-        rule = optimizers.get(optimizer)
-        value, gradients = self.loss_and_gradients(X, y, loss, sample_weight, key=key)
+        rule, chosen = optimizers.get(optimizer), losses.get(loss)
+        X, sequences = self._checked(X, lengths, initial_state, bptt_steps)
+        if sequences is None or bptt_steps is None or not len(X):
+            only = _key_of_chunk(key, 0)
+            value, gradients = self._gradients(X, y, chosen, sample_weight, sequences, initial_state, only)
+            self._update(rule, gradients, clip_norm, clip_value)
+            return value
+        weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        y = as_targets(y, sequences.counted(self.gives_sequences))
+        state, values, weights = initial_state, [], []
+        for number, chunk in enumerate(sequences.chunks(bptt_steps)):
+            counted, own_key = chunk.counted(self.gives_sequences), _key_of_chunk(key, number)
+            if counted.any():
+                own_y = chunk.part(y) if self.gives_sequences else y
+                value, gradients = self._gradients(chunk.part(X), own_y, chosen, sample_weight, chunk, state, own_key)
+                self._update(rule, gradients, clip_norm, clip_value)
+                values.append(value)
+                weights.append(float((weight * counted.T).sum()))
+            else:
+                self._run(chunk.part(X), chunk, state, own_key)
+            state = self.states
+        return float(np.average(values, weights=weights))
+
+    def _update(
+        self, rule: Optimizer, gradients: dict[str, Array], clip_norm: float | None, clip_value: float | None
+    ) -> None:
         if clip_value is not None:
             gradients = clip_by_value(gradients, clip_value)
         if clip_norm is not None:
             gradients = clip_by_global_norm(gradients, clip_norm)
         if self._states_of != rule.name:
-            self._states = {name: rule.start(array) for name, array in self.parameters.items()}
+            self._optimizer_states = {name: rule.start(array) for name, array in self.parameters.items()}
             self._states_of = rule.name
-        for name, layer in self._by_name():
-            for part, array in layer.parameters.items():
-                full_name = f"{name}.{part}"
-                setattr(layer, part, rule.update(array, gradients[full_name], self._states[full_name]))
-        return value
+        for name, array in self.parameters.items():
+            array[...] = rule.update(array, gradients[name], self._optimizer_states[name])
 
     def numerical_gradients(
         self,
         X: Any,
         y: Any,
-        loss: str | Mapping[str, Any] | Loss,
+        loss: LossLike,
         *,
         step: float = 6e-6,
         sample_weight: Any = None,
+        lengths: Any = None,
+        initial_state: States | None = None,
+        bptt_steps: int | None = None,
     ) -> dict[str, Array]:
         """Return the gradients without backpropagation, by central differences: slow, and independent of it.
 
@@ -331,8 +333,10 @@ class Network:
             As in `loss`.
         step : float, > 0, default 6e-6
             The relative step; the default, the cube root of the rounding unit, makes both errors about equal.
-        sample_weight
+        sample_weight, lengths, initial_state
             As in `loss`.
+        bptt_steps : int, > 0, optional
+            The states that the chunks start from are held as they are with the unchanged parameters.
 
         Returns
         -------
@@ -341,8 +345,8 @@ class Network:
 
         Raises
         ------
-        ValueError
-            If the shapes do not match.
+        TypeError, ValueError
+            As in `loss`.
 
         Notes
         -----
@@ -358,15 +362,25 @@ class Network:
         chosen = losses.get(loss)
         probe = copy.deepcopy(self)  # what this network remembers of its last way forward stays as it is
         gradients = {}
+        sequences: dict[str, Any] = {"lengths": lengths, "initial_state": initial_state}
+        if bptt_steps is not None:
+            held = probe.incoming_states(X, bptt_steps, **sequences)
+            sequences |= {"bptt_steps": bptt_steps, "incoming_states": held}
         for name, array in probe.parameters.items():
             gradient = gradients[name] = np.zeros_like(array)
             for place in np.ndindex(array.shape):
                 p = float(array[place])
                 h = step * max(1.0, abs(p))
                 array[place] = above = p + h
-                loss_above = probe.loss(X, y, chosen, sample_weight)
+                loss_above = probe.loss(X, y, chosen, sample_weight, **sequences)
                 array[place] = below = p - h
-                loss_below = probe.loss(X, y, chosen, sample_weight)
+                loss_below = probe.loss(X, y, chosen, sample_weight, **sequences)
                 array[place] = p
                 gradient[place] = (loss_above - loss_below) / (above - below)  # the step as it was after rounding
         return gradients
+
+
+def _key_of_chunk(key: Keys, number: int) -> int | None:
+    if key is None or isinstance(key, int):
+        return key
+    return key(number) if callable(key) else key[number]

@@ -1,8 +1,6 @@
-"""Layers, each with the way forward and the way back.
+"""The dense layer, forward and back: where backpropagation is read first.
 
-To add one, write a class with what Dropout has, and `parameters` and `penalty_gradient` if it learns; then put it into
-LAYERS at the end. The mathematics is in the docstrings: C. Bishop, "Pattern recognition and machine learning", 2006,
-section 5.3.
+The mathematics is in the docstrings: C. Bishop, "Pattern recognition and machine learning", 2006, section 5.3.
 """
 
 from __future__ import annotations
@@ -12,9 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import activations
-from .activations import Activation, Array
-from .masks import dropout_mask
+from .. import activations
+from ..activations import Activation, Array
 
 
 class Dense:
@@ -140,22 +137,23 @@ class Dense:
 
         Parameters
         ----------
-        x : array-like, shape (n_samples, inputs)
+        x : array-like, shape (n_samples, inputs) or (n_samples, n_steps, inputs)
+            Of sequences each step is a row of its own.
 
         Returns
         -------
-        ndarray, shape (n_samples, units)
+        ndarray, shape (n_samples, units) or (n_samples, n_steps, units)
 
         Raises
         ------
         ValueError
             If x has another number of columns.
         """
-        x = np.asarray(x, dtype=np.float64)
-        if x.ndim != 2 or x.shape[1] != self.weight.shape[0]:
+        x, inputs = np.asarray(x, dtype=np.float64), self.weight.shape[0]
+        if x.ndim not in (2, 3) or x.shape[-1] != inputs:
             raise ValueError(
-                f"x has shape {x.shape} but the layer takes {self.weight.shape[0]} inputs:"
-                f" expected (n_samples, {self.weight.shape[0]})"
+                f"x has shape {x.shape} but the layer takes {inputs} inputs: expected (n_samples, {inputs}), or"
+                f" (n_samples, n_steps, {inputs}) for sequences"
             )
         self.x = x
         self.z = x @ self.weight
@@ -168,12 +166,12 @@ class Dense:
 
         Parameters
         ----------
-        grad_output : array-like, shape (n_samples, units)
+        grad_output : array-like, the shape of the output
             dL/da.
 
         Returns
         -------
-        ndarray, shape (n_samples, inputs)
+        ndarray, the shape of x
             dL/dx, which is dL/da of the layer before.
 
         Raises
@@ -192,12 +190,12 @@ class Dense:
 
         Parameters
         ----------
-        delta : ndarray, shape (n_samples, units)
+        delta : ndarray, the shape of the output
             dL/dz.
 
         Returns
         -------
-        ndarray, shape (n_samples, inputs)
+        ndarray, the shape of x
             dL/dx.
 
         Raises
@@ -208,9 +206,11 @@ class Dense:
             If delta has not the shape of the output.
         """
         x, _ = self._kept(delta)
-        self.gradients = {"weight": x.T @ delta}
+        # The steps of sequences are rows like others: the sums are over all samples and steps.
+        x_rows, delta_rows = x.reshape(-1, x.shape[-1]), delta.reshape(-1, delta.shape[-1])
+        self.gradients = {"weight": x_rows.T @ delta_rows}
         if self.bias is not None:
-            self.gradients["bias"] = delta.sum(axis=0)
+            self.gradients["bias"] = delta_rows.sum(axis=0)
         return np.asarray(delta @ self.weight.T)
 
     def _kept(self, grad: Array) -> tuple[Array, Array]:
@@ -230,111 +230,6 @@ class Dense:
         """Return the penalty's derivative with respect to W: l1 sign(W) + l2 W, where sign(0) = 0."""
         return self.l1 * np.sign(self.weight) + self.l2 * self.weight
 
-
-class Dropout:
-    """A layer that drops numbers out in training: y = x m, where m is 0 with probability `rate`, else 1 / (1 - rate).
-
-    The mean of m is 1, so a network that is not in training needs no such layer: y = x. On the way back
-    dL/dx = dL/dy m, with the m of the way forward.
-
-    Parameters
-    ----------
-    rate : float
-        0 <= rate < 1.
-    place : int, default 0
-        The layer's number in the network: each has its own m.
-    name : str, optional
-        What the layer is called; None for its place in the network.
-
-    Raises
-    ------
-    ValueError
-        If the rate is out of range.
-
-    Examples
-    --------
-    >>> layer = Dropout(0.75)
-    >>> layer.forward([[1.0, 2.0]])
-    array([[1., 2.]])
-    >>> layer.forward([[1.0, 2.0]], mask=[[True, False]])
-    array([[4., 0.]])
-    >>> layer.backward([[1.0, 1.0]])
-    array([[4., 0.]])
-
-    References
-    ----------
-    N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15, 2014.
-    """
-
-    type: ClassVar[str] = "dropout"
-
-    def __init__(self, rate: float, place: int = 0, *, name: str | None = None) -> None:
-        if not 0 <= rate < 1:
-            raise ValueError(f"rate={rate!r}: expected a number of at least 0 and below 1")
-        self.rate, self.place, self.name = rate, place, name
-        self.m: Array | None = None  # of the last way forward
-
-    @classmethod
-    def from_spec(cls, settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> Dropout:
-        """Make the layer from its entry in a network's spec; it has no parameters."""
-        return cls(settings["rate"], name=settings.get("name"))
-
-    @property
-    def parameters(self) -> dict[str, Array]:
-        """Nothing here is learned."""
-        return {}
-
-    @property
-    def gradients(self) -> dict[str, Array]:
-        """Of no parameters."""
-        return {}
-
-    def forward(self, x: Any, *, mask: Any = None, key: int | None = None) -> Array:
-        """Return y = x m, and keep m for the way back.
-
-        Parameters
-        ----------
-        x : array-like, shape (n_samples, units)
-        mask : array-like of bool, shape (n_samples, units), optional
-            Who stays. None, without a key: all do, and m is 1, as outside of training.
-        key : int, optional
-            Of the step, whose mask is drawn; see `deltarule.reference.masks`.
-
-        Returns
-        -------
-        ndarray, shape (n_samples, units)
-        """
-        x = np.asarray(x, dtype=np.float64)
-        if mask is None and key is not None:
-            mask = dropout_mask(self.rate, key, self.place, *x.shape)
-        self.m = np.ones_like(x) if mask is None else np.where(mask, 1 / (1 - self.rate), 0.0)
-        return np.asarray(x * self.m)
-
-    def backward(self, grad_output: Any) -> Array:
-        """Return dL/dx = dL/dy m.
-
-        Parameters
-        ----------
-        grad_output : array-like, shape (n_samples, units)
-            dL/dy.
-
-        Returns
-        -------
-        ndarray, shape (n_samples, units)
-
-        Raises
-        ------
-        RuntimeError
-            If there was no way forward.
-        """
-        if self.m is None:
-            raise RuntimeError("backward was called before forward: the way back needs m; call forward(x) first")
-        return np.asarray(np.asarray(grad_output, dtype=np.float64) * self.m)
-
-    def penalty(self) -> float:
-        """Return 0: there are no weights."""
-        return 0.0
-
-
-Layer = Dense | Dropout
-LAYERS: dict[str, type[Layer]] = {Dense.type: Dense, Dropout.type: Dropout}
+    def penalty_gradients(self) -> dict[str, Array]:
+        """Return what the penalty adds to `gradients`: there is none on the bias."""
+        return {"weight": self.penalty_gradient()}
