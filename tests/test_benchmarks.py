@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deltarule.bench import CELLS, FAMILIES, CellResult, Peer, Problem, Timing, measure
+from deltarule.bench import CELLS, DENSE_CELLS, FAMILIES, CellResult, Peer, Problem, Timing, measure
 from deltarule.bench.machine import Bystanders, describe_machine
 from deltarule.bench.measure import calibrate, runs_in
 from deltarule.bench.peers.deadline import deadline
@@ -22,6 +22,8 @@ from deltarule.bench.peers.numpy_by_hand import NumpyByHand
 from deltarule.bench.peers.ours import Ours
 from deltarule.bench.table import as_json, as_markdown, as_text
 from deltarule.cli import main
+
+DENSE_FAMILIES = [name for name, family in FAMILIES.items() if family.dense and name != "torch_compile"]
 
 # In float32 after some dozens of steps; a unit near the edge of relu may go another way, but hardly changes the loss.
 SAME_WORK = 2e-4
@@ -48,7 +50,9 @@ class TestCells:
         assert cell.samples % batch == 0
 
     def test_there_are_no_others(self) -> None:
-        assert list(CELLS) == ["xor", "tiny", "tabular", "digits", "mnist_s", "mnist_l", "mid", "wide", "big"]
+        dense = ["xor", "tiny", "tabular", "digits", "mnist_s", "mnist_l", "mid", "wide", "big"]
+        assert list(DENSE_CELLS) == dense
+        assert list(CELLS) == [*dense, "rnn_s", "lstm_s", "lstm_m", "gru_m"]
 
     @pytest.mark.parametrize("name", ["xor", "tiny", "tabular", "digits", "mnist_l"])
     def test_data_and_network(self, name: str) -> None:
@@ -98,7 +102,7 @@ class TestEqualWork:
             np.testing.assert_allclose(weight, other_weight, atol=2e-4)
             np.testing.assert_allclose(bias, other_bias, atol=2e-4)
 
-    @pytest.mark.parametrize("family", [name for name in FAMILIES if name not in ("numpy", "torch_compile")])
+    @pytest.mark.parametrize("family", [name for name in DENSE_FAMILIES if name != "numpy"])
     @pytest.mark.parametrize("name", ["xor", "tiny", "digits"])
     def test_every_peer_takes_our_steps(self, name: str, family: str) -> None:
         problem = Problem(replace(CELLS[name], steps=5), shuffle=False)
@@ -109,7 +113,7 @@ class TestEqualWork:
             peer.train(2)
             assert peer.loss() == pytest.approx(ours.loss(), rel=SAME_WORK)
 
-    @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "torch_compile"])
+    @pytest.mark.parametrize("family", DENSE_FAMILIES)
     def test_reset_goes_back_to_the_start(self, family: str) -> None:
         problem = Problem(replace(CELLS["tiny"], steps=5), shuffle=False)
         for peer in made(family, problem):
@@ -123,7 +127,7 @@ class TestEqualWork:
             peer.train(2)
             assert peer.loss() == pytest.approx(first, rel=1e-6)
 
-    @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "torch_compile"])
+    @pytest.mark.parametrize("family", DENSE_FAMILIES)
     def test_shuffled_training_learns_as_much(self, family: str) -> None:
         problem = Problem(replace(CELLS["tabular"], steps=8))
         ours = Ours(problem)

@@ -40,6 +40,11 @@ template <class T> py::tuple start_optimizer(const NetworkBinding<T>& network, c
     return py::make_tuple(array_of(std::move(state)), array_of(std::move(carry)), optimizer.slot_names());
 }
 
+// How many arrays of the parameters' size it keeps
+template <class T> int optimizer_slots_of(const NetworkBinding<T>& network, const py::tuple& spec) {
+    return static_cast<int>(read_optimizer(network.model.kernels(), spec).slots_in_use());
+}
+
 const char* name_of(FitEnd end) {
     switch (end) {
     case FitEnd::finished: return "finished";
@@ -112,7 +117,7 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
                       double clip_norm, double clip_value, const py::object& validation, int n_threads,
                       int available_threads, const py::object& order, const py::object& scaling,
                       const py::object& plateau, double seconds, bool stops_at_divergence, const py::object& score,
-                      const py::object& on_begin, const py::object& after_epoch) {
+                      const py::tuple& cut, const py::object& on_begin, const py::object& after_epoch) {
     const typename NetworkBinding<T>::Changing changing(network, "fit was called");
     const VectorView<T> parameters = network.parameters(flat);
     const Loss<T> loss = read_loss(network.model.kernels(), loss_spec);
@@ -132,6 +137,7 @@ py::tuple fit_network(NetworkBinding<T>& network, const py::object& flat, const 
     options.shuffle = shuffle;
     options.seed = seed;
     options.clipping = {clip_norm, clip_value};
+    options.cut = read_cut(cut);
     options.threads = static_cast<int>(std::min<Index>(
         choose_threads(n_threads, available_threads,
                        3 * operations_per_sample(network.model, samples) * static_cast<double>(options.batch_size), 1),
@@ -193,12 +199,13 @@ template <class T> class StepperBinding {
     StepperBinding(py::object network, py::object parameters, const py::object& loss, const py::tuple& optimizer,
                    py::object state, py::object carry, double clip_norm, double clip_value,
                    const std::optional<std::pair<double, double>>& target_range, std::uint64_t seed,
-                   const py::object& epochs_trained)
+                   const py::object& epochs_trained, const py::tuple& cut)
         : network_object_(std::move(network)), parameters_(std::move(parameters)), state_(std::move(state)),
           carry_(std::move(carry)), network_(network_object_.cast<NetworkBinding<T>&>()),
           loss_(read_loss(network_.model.kernels(), loss)),
           optimizer_(read_optimizer(network_.model.kernels(), optimizer)),
-          stepper_(network_.model, network_.parameters(parameters_).data, &optimizer_, loss_, {clip_norm, clip_value}),
+          stepper_(network_.model, network_.parameters(parameters_).data, &optimizer_, loss_, {clip_norm, clip_value},
+                   read_cut(cut)),
           target_range_(target_range), seed_(seed), epochs_trained_(epochs_trained) {
         bind_state(optimizer_, network_.model, state_, carry_);
         const VectorView<std::int64_t> counter = writable_vector<std::int64_t>(epochs_trained, "epochs_trained");
@@ -216,8 +223,9 @@ template <class T> class StepperBinding {
         const std::uint64_t key = key_of_step();
         {
             const py::gil_scoped_release release;
-            const int threads = choose_threads(
-                asked, available, 3 * network_.model.operations_per_sample() * static_cast<double>(samples.size()));
+            const int threads = choose_threads(asked, available,
+                                               3 * operations_per_sample(network_.model, samples) *
+                                                   static_cast<double>(samples.size()));
             outcome = stepper_.step(samples, threads, std::ref(interrupt), key);
         }
         version_ = outcome == Outcome::updated ? ++network_.version : network_.version.load();
@@ -232,7 +240,7 @@ template <class T> class StepperBinding {
     // where the step diverged, and nothing has changed.
     py::object step_small(const py::object& X, const py::object& y) {
         const Model<T>& model = network_.model;
-        if (!loss_.kernel || !is_ready<T>(X, 2)) return py::none();
+        if (model.takes_sequences() || !loss_.kernel || !is_ready<T>(X, 2)) return py::none();
         Samples<T> samples;
         samples.inputs = ready_matrix<T>(X);
         const double rows = static_cast<double>(samples.size());
@@ -327,21 +335,23 @@ template <class T> class StepperBinding {
 template <class T>
 void bind_fit(py::class_<NetworkBinding<T>>& network, py::module_& module, const char* stepper_name) {
     network.def("start_optimizer", &start_optimizer<T>, py::arg("optimizer"))
+        .def("optimizer_slots", &optimizer_slots_of<T>, py::arg("optimizer"))
         .def("fit", &fit_network<T>, py::arg("parameters"), py::arg("loss"), py::arg("optimizer"), py::arg("state"),
              py::arg("carry"), py::arg("inputs"), py::arg("targets"), py::arg("sample_weight"), py::arg("epochs"),
              py::arg("epochs_trained"), py::arg("batch_size"), py::arg("shuffle"), py::arg("seed"),
              py::arg("clip_norm"), py::arg("clip_value"), py::arg("validation"), py::arg("n_threads"),
              py::arg("available_threads"), py::arg("order"), py::arg("inverse_scaling"), py::arg("plateau"),
-             py::arg("seconds"), py::arg("stops_at_divergence"), py::arg("score"), py::arg("on_begin"),
+             py::arg("seconds"), py::arg("stops_at_divergence"), py::arg("score"), py::arg("cut"), py::arg("on_begin"),
              py::arg("after_epoch"));
 
     using StepperClass = StepperBinding<T>;
     py::class_<StepperClass>(module, stepper_name)
         .def(py::init<py::object, py::object, const py::object&, const py::tuple&, py::object, py::object, double,
-                      double, const std::optional<std::pair<double, double>>&, std::uint64_t, const py::object&>(),
+                      double, const std::optional<std::pair<double, double>>&, std::uint64_t, const py::object&,
+                      const py::tuple&>(),
              py::arg("network"), py::arg("parameters"), py::arg("loss"), py::arg("optimizer"), py::arg("state"),
              py::arg("carry"), py::arg("clip_norm"), py::arg("clip_value"), py::arg("target_range"), py::arg("seed"),
-             py::arg("epochs_trained"))
+             py::arg("epochs_trained"), py::arg("cut"))
         .def("step_small", &StepperClass::step_small, py::arg("inputs"), py::arg("targets"))
         .def("step", &StepperClass::step, py::arg("inputs"), py::arg("targets"), py::arg("sample_weight"),
              py::arg("n_threads"), py::arg("available_threads"))

@@ -52,7 +52,8 @@ template <class T> class NetworkBinding {
 
     // Kept between forward() and backward().
     std::unique_ptr<Plan<T>> pass;
-    Index pass_rows = 0;
+    Index pass_rows = 0, pass_input_rows = 0; // of the output and of the input
+    std::unique_ptr<Packing<T>> pass_packing; // of sequences
     std::uint64_t pass_version = 0;
 
   private:
@@ -84,10 +85,14 @@ class Interrupt {
 // None, (name, parameter) or a function(output, indices) -> (value, gradient)
 template <class T> Loss<T> read_loss(const Kernels<T>& kernels, const py::object& loss);
 
-// The inputs alone: a matrix, or a tuple of the parts of compressed sparse rows
+// The inputs alone: a matrix, a tuple of the parts of compressed sparse rows, or one of sequences, their lengths and the
+// states before their first step
 template <class T> Samples<T> read_inputs(const Model<T>& model, const py::object& inputs);
 template <class T> Samples<T> read_samples(const Model<T>& model, const Loss<T>& loss, const py::object& inputs,
                                            const py::object& targets, const py::object& weights);
+
+// (steps at a time or 0, whether the gradient ends there)
+Cut read_cut(const py::tuple& cut);
 
 // Where a call is so short that the interpreter's lock may stay with it and Ctrl-C can wait: some 20 µs
 inline bool is_short(double operations) { return operations <= 1e6; } // multiply-adds

@@ -11,24 +11,34 @@ namespace deltarule {
 
 namespace {
 
-template <class T> py::array_t<T> predict_outputs(const NetworkBinding<T>& network, const py::object& flat,
-                                                  const py::object& inputs, const std::string& activation, int asked,
-                                                  int available) {
+// The outputs and, of sequences, the states after the last steps
+template <class T> py::tuple predict_outputs(const NetworkBinding<T>& network, const py::object& flat,
+                                             const py::object& inputs, const std::string& activation, int asked,
+                                             int available) {
     const typename NetworkBinding<T>::Reading reading(network, "predict was called");
     const VectorView<T> parameters = network.parameters(flat);
     const Samples<T> samples = read_inputs(network.model, inputs);
-    py::array_t<T> outputs({samples.size(), network.model.outputs()});
-    const MatrixView<T> to{outputs.mutable_data(), samples.size(), network.model.outputs()};
+    const Index rows = network.model.gives_sequences() ? samples.inputs.rows : samples.size();
+    py::array_t<T> outputs({rows, network.model.outputs()});
+    const MatrixView<T> to{outputs.mutable_data(), rows, network.model.outputs()};
+    if (samples.lengths) std::fill_n(to.data, to.rows * to.columns, T{}); // steps that do not exist give 0
+    py::list states;
+    std::vector<MatrixView<T>> to_states;
+    for (const auto& [name, units] : network.model.state_shapes()) {
+        py::array_t<T> state({samples.size(), units});
+        to_states.push_back({state.mutable_data(), samples.size(), units});
+        states.append(state);
+    }
     Interrupt interrupt;
     Monitor monitor(std::ref(interrupt));
     {
         const py::gil_scoped_release release;
         const int threads = choose_threads(
             asked, available, operations_per_sample(network.model, samples) * static_cast<double>(samples.size()));
-        predict(network.model, parameters.data, samples, activation, to, threads, monitor);
+        predict(network.model, parameters.data, samples, activation, to, threads, monitor, to_states);
     }
     interrupt.raise_if_set();
-    return outputs;
+    return py::make_tuple(outputs, states);
 }
 
 // A few rows that need neither conversion nor complaint, as a loop of a policy or a controller asks for them one after the
@@ -36,7 +46,7 @@ template <class T> py::array_t<T> predict_outputs(const NetworkBinding<T>& netwo
 template <class T> py::object predict_small(NetworkBinding<T>& network, const py::object& flat,
                                             const py::object& inputs, const std::string& activation) {
     const Model<T>& model = network.model;
-    if (!is_ready<T>(inputs, 2) || !is_ready<T>(flat, 1)) return py::none();
+    if (model.takes_sequences() || !is_ready<T>(inputs, 2) || !is_ready<T>(flat, 1)) return py::none();
     const MatrixView<const T> samples = ready_matrix<T>(inputs);
     if (samples.rows < 1 || samples.rows > small_batch || samples.columns != model.inputs() ||
         !is_short(model.operations_per_sample() * static_cast<double>(samples.rows)) ||
@@ -87,14 +97,14 @@ template <class T> double evaluate_loss(const NetworkBinding<T>& network, const 
 
 template <class T> double loss_and_gradients(const NetworkBinding<T>& network, const py::object& flat,
                                              const py::object& loss_spec, const py::object& X, const py::object& y,
-                                             const py::object& weights, const py::object& gradients, int asked,
-                                             int available) {
+                                             const py::object& weights, const py::object& gradients,
+                                             const py::tuple& cut, int asked, int available) {
     const typename NetworkBinding<T>::Reading reading(network, "loss_and_gradients was called");
     const VectorView<T> parameters = network.parameters(flat), to = network.parameters(gradients);
     const Loss<T> loss = read_loss(network.model.kernels(), loss_spec);
     const Samples<T> samples = read_samples(network.model, loss, X, y, weights);
     Interrupt interrupt;
-    Stepper<T> stepper(network.model, parameters.data, nullptr, loss, {});
+    Stepper<T> stepper(network.model, parameters.data, nullptr, loss, {}, read_cut(cut));
     Outcome outcome{};
     {
         const py::gil_scoped_release release;
@@ -120,35 +130,73 @@ void in_blocks(const Model<T>& model, Index rows, Monitor& monitor, const Visit&
     }
 }
 
+// Rows of the user's into the panels of a pass, or back: of sequences those that exist
+template <class T> Batch users_rows(const NetworkBinding<T>& network, bool of_output) {
+    if (!network.pass_packing) return {nullptr, 0, network.pass_rows};
+    return of_output ? network.pass_packing->outputs() : network.pass_packing->inputs();
+}
+
+template <class T> void gather_rows(const Kernels<T>& kernels, const Batch& rows, MatrixView<const T> from,
+                                    PanelView<T> to, Index first, Index count) {
+    kernels.gather(rows.order ? from.data : from.row(first), from.columns, rows.order ? rows.order + first : nullptr,
+                   count, to.data, to.rows, first);
+}
+
+template <class T> void scatter_rows(const Kernels<T>& kernels, const Batch& rows, PanelView<T> from, MatrixView<T> to,
+                                     Index first, Index count) {
+    if (!rows.order) return kernels.scatter(from.data, from.rows, first, count, from.columns, to.row(first));
+    for (Index row = first; row < first + count; ++row)
+        kernels.scatter(from.data, from.rows, row, 1, from.columns, to.row(rows.sample(row)));
+}
+
 template <class T>
 py::array_t<T> forward(NetworkBinding<T>& network, const py::object& flat, const py::object& inputs) {
     const typename NetworkBinding<T>::Changing changing(network, "forward was called");
+    const Model<T>& model = network.model;
     const VectorView<T> parameters = network.parameters(flat);
-    const MatrixView<const T> samples = matrix_view<T>(inputs, "X");
-    require(samples.rows >= 1 && samples.columns == network.model.inputs(), "X has shape (", samples.rows, ", ",
-            samples.columns, "), the network takes ", network.model.inputs(), " features");
-    py::array_t<T> outputs({samples.rows, network.model.outputs()});
-    T* const to = outputs.mutable_data();
+    const Samples<T> samples = read_inputs(model, inputs);
+    require(samples.size() >= 1, "X is empty");
+    const Index rows = model.gives_sequences() ? samples.inputs.rows : samples.size();
+    py::array_t<T> outputs({rows, model.outputs()});
+    const MatrixView<T> to{outputs.mutable_data(), rows, model.outputs()};
+    std::fill_n(to.data, samples.lengths ? rows * to.columns : 0, T{});
+    const Capacity needed = step_capacity(samples, samples.size(), {});
     Interrupt interrupt;
     {
         const py::gil_scoped_release release;
         const FlushDenormals flush;
         Monitor monitor(std::ref(interrupt));
-        if (!network.pass || network.pass->batch_size() < samples.rows)
-            network.pass =
-                std::make_unique<Plan<T>>(network.model, Capacity{samples.rows}, Purpose::gradients_with_input);
+        if (!network.pass || !network.pass->capacity().holds(needed)) {
+            network.pass_packing.reset();
+            network.pass = std::make_unique<Plan<T>>(model, needed, Purpose::gradients_with_input);
+            if (samples.steps > 0) network.pass_packing = std::make_unique<Packing<T>>(*network.pass);
+        }
         const Plan<T>& plan = *network.pass;
         network.pass->bind(parameters.data);
         network.pass_version = network.version;
         network.pass_rows = 0; // until it is complete
-        in_blocks(network.model, samples.rows, monitor, [&](Index first, Index count) {
-            network.model.kernels().gather(samples.row(first), samples.columns, nullptr, count, plan.input().data,
-                                           plan.input().rows, first);
-            plan.forward(first, first + count);
-            network.model.kernels().scatter(plan.output().data, plan.output().rows, first, count, plan.output().columns,
-                                            to + first * plan.output().columns);
-        });
-        if (!monitor.should_stop()) network.pass_rows = samples.rows;
+        if (samples.steps > 0) {
+            Sequence& sequence = plan.sequence();
+            sequence.go_on = [&monitor](double work) { return monitor.poll(work), !monitor.should_stop(); };
+            network.pass_packing->begin(samples, {nullptr, 0, samples.size()});
+            network.pass_packing->take(0, true);
+            gather_inputs(samples, network.pass_packing->inputs(), plan, 0, sequence.rows);
+            plan.forward(0, sequence.samples);
+            sequence.go_on = {};
+            if (!monitor.should_stop())
+                scatter_rows(model.kernels(), users_rows(network, true), plan.output(), to, 0,
+                             network.pass_packing->output_rows().last);
+        } else {
+            in_blocks(model, samples.size(), monitor, [&](Index first, Index count) {
+                gather_inputs(samples, {nullptr, 0, samples.size()}, plan, first, first + count);
+                plan.forward(first, first + count);
+                scatter_rows(model.kernels(), {}, plan.output(), to, first, count);
+            });
+        }
+        if (!monitor.should_stop()) {
+            network.pass_rows = rows;
+            network.pass_input_rows = samples.inputs.rows;
+        }
     }
     interrupt.raise_if_set();
     return outputs;
@@ -157,30 +205,41 @@ py::array_t<T> forward(NetworkBinding<T>& network, const py::object& flat, const
 template <class T>
 py::array_t<T> backward(NetworkBinding<T>& network, const py::object& grad_output, const py::object& gradients) {
     const typename NetworkBinding<T>::Changing changing(network, "backward was called");
+    const Model<T>& model = network.model;
     require(network.pass_rows > 0, "backward was called before forward: call network.forward(X) first, then backward "
                                    "with the gradient of its output");
     require(network.pass_version == network.version,
             "the parameters have changed since forward: call network.forward(X) again, then backward");
     const MatrixView<const T> from = matrix_view<T>(grad_output, "grad_output");
-    require(from.rows == network.pass_rows && from.columns == network.model.outputs(), "grad_output has shape (",
-            from.rows, ", ", from.columns, "), expected that of the output of forward, (", network.pass_rows, ", ",
-            network.model.outputs(), ")");
+    require(from.rows == network.pass_rows && from.columns == model.outputs(), "grad_output has shape (", from.rows,
+            ", ", from.columns, "), expected that of the output of forward, (", network.pass_rows, ", ",
+            model.outputs(), ")");
     const VectorView<T> to = network.parameters(gradients);
-    py::array_t<T> input_gradient({from.rows, network.model.inputs()});
-    T* const to_input = input_gradient.mutable_data();
+    py::array_t<T> input_gradient({network.pass_input_rows, model.inputs()});
+    const MatrixView<T> to_input{input_gradient.mutable_data(), network.pass_input_rows, model.inputs()};
     Interrupt interrupt;
     {
         const py::gil_scoped_release release;
         const FlushDenormals flush;
         Monitor monitor(std::ref(interrupt));
         const Plan<T>& plan = *network.pass;
-        in_blocks(network.model, from.rows, monitor, [&](Index first, Index count) {
-            network.model.kernels().gather(from.row(first), from.columns, nullptr, count, plan.output_gradient().data,
-                                           plan.output_gradient().rows, first);
-            plan.backward(first, first + count);
-            network.model.kernels().scatter(plan.input_gradient().data, plan.input_gradient().rows, first, count,
-                                            network.model.inputs(), to_input + first * network.model.inputs());
-        });
+        if (network.pass_packing) {
+            Sequence& sequence = plan.sequence();
+            sequence.go_on = [&monitor](double work) { return monitor.poll(work), !monitor.should_stop(); };
+            gather_rows(model.kernels(), users_rows(network, true), from, plan.output_gradient(), 0,
+                        network.pass_packing->output_rows().last);
+            plan.backward(0, sequence.samples);
+            sequence.go_on = {};
+            std::fill_n(to_input.data, sequence.is_ragged ? to_input.rows * to_input.columns : 0, T{});
+            scatter_rows(model.kernels(), users_rows(network, false), plan.input_gradient(), to_input, 0,
+                         sequence.rows);
+        } else {
+            in_blocks(model, from.rows, monitor, [&](Index first, Index count) {
+                gather_rows(model.kernels(), {}, from, plan.output_gradient(), first, count);
+                plan.backward(first, first + count);
+                scatter_rows(model.kernels(), {}, plan.input_gradient(), to_input, first, count);
+            });
+        }
         for (const PlanTile<T>& tile : plan.tiles()) {
             if (monitor.should_stop()) break;
             plan.gradient(tile, from.rows);
@@ -190,6 +249,24 @@ py::array_t<T> backward(NetworkBinding<T>& network, const py::object& grad_outpu
     }
     interrupt.raise_if_set();
     return input_gradient;
+}
+
+// Bytes of the memory for steps of so many samples: workspace and gradients, without parameters and optimizer
+template <class T> Index workspace_bytes(const NetworkBinding<T>& network, Index samples, Index steps, bool is_ragged,
+                                         const py::tuple& cut, bool clips) {
+    Samples<T> of;
+    of.steps = network.model.takes_sequences() ? steps : 0;
+    const std::int64_t some_lengths = 0;
+    if (is_ragged) of.lengths = &some_lengths;
+    const Capacity capacity = step_capacity(of, samples, read_cut(cut));
+    const double operations = network.model.operations_per_sample(static_cast<double>(capacity.steps));
+    const Purpose purpose = step_purpose(operations, capacity, {clips ? 1.0 : 0.0, 0});
+    const Index rows = capacity.samples * (network.model.gives_sequences() ? capacity.steps : 1);
+    const Index panels = PanelView<T>{nullptr, 0, network.model.outputs()}.panels() * panel_width<T>;
+    const Index of_loss =
+        rows * (panels + 3) * static_cast<Index>(sizeof(T)); // targets, and three numbers for each row
+    const Index of_packing = capacity.samples * capacity.steps * static_cast<Index>(sizeof(std::int64_t));
+    return Plan<T>::bytes(network.model, capacity, purpose) + of_loss + of_packing;
 }
 
 } // namespace
@@ -202,8 +279,10 @@ template <class T> void bind_passes(py::class_<NetworkBinding<T>>& network) {
         .def("evaluate", &evaluate_loss<T>, py::arg("parameters"), py::arg("loss"), py::arg("inputs"),
              py::arg("targets"), py::arg("sample_weight"), py::arg("n_threads"), py::arg("available_threads"))
         .def("loss_and_gradients", &loss_and_gradients<T>, py::arg("parameters"), py::arg("loss"), py::arg("inputs"),
-             py::arg("targets"), py::arg("sample_weight"), py::arg("gradients"), py::arg("n_threads"),
+             py::arg("targets"), py::arg("sample_weight"), py::arg("gradients"), py::arg("cut"), py::arg("n_threads"),
              py::arg("available_threads"))
+        .def("workspace_bytes", &workspace_bytes<T>, py::arg("samples"), py::arg("steps"), py::arg("is_ragged"),
+             py::arg("cut"), py::arg("clips"))
         .def("forward", &forward<T>, py::arg("parameters"), py::arg("inputs"))
         .def("backward", &backward<T>, py::arg("grad_output"), py::arg("gradients"));
 }

@@ -41,6 +41,33 @@ template <class T> void read_sparse(const py::tuple& from, Samples<T>& samples) 
     samples.sparse = {starts.data, starts.data + 1, columns.data, values.data};
 }
 
+// (X of shape (samples, steps, features), lengths or None, first states or None)
+template <class T> void read_sequences(const Model<T>& model, const py::tuple& from, Samples<T>& samples) {
+    const py::array X = checked<T>(from[0], "X", 3);
+    samples.steps = X.shape(1);
+    require(samples.steps >= 1, "X has shape ", shape_of(X), ": sequences need at least one step");
+    samples.inputs = {static_cast<const T*>(X.data()), multiply(X.shape(0), samples.steps), X.shape(2)};
+    if (!from[1].is_none()) {
+        const VectorView<const std::int64_t> lengths = vector_view<std::int64_t>(from[1], "lengths");
+        require(lengths.size == X.shape(0), "lengths has ", lengths.size, " elements, X has ", X.shape(0), " samples");
+        for (const std::int64_t length : lengths)
+            require(length >= 1 && length <= samples.steps, "lengths holds ", length, ", X has ", samples.steps,
+                    " steps");
+        samples.lengths = lengths.data;
+    }
+    if (from[2].is_none()) return;
+    for (const py::handle state : py::reinterpret_borrow<py::list>(from[2]))
+        samples.first_state.push_back(state.is_none() ? MatrixView<const T>{} : matrix_view<T>(state, "initial_state"));
+    std::size_t next = 0;
+    for (const auto& [name, units] : model.state_shapes()) {
+        require(next < samples.first_state.size(), "initial_state lacks ", name);
+        const MatrixView<const T>& state = samples.first_state[next++];
+        require(!state.data || (state.rows == X.shape(0) && state.columns == units), name,
+                " of initial_state has shape (", state.rows, ", ", state.columns, "), expected (", X.shape(0), ", ",
+                units, ")");
+    }
+}
+
 } // namespace
 
 template <class T> Loss<T> read_loss(const Kernels<T>& kernels, const py::object& loss) {
@@ -70,9 +97,18 @@ template <class T> Loss<T> read_loss(const Kernels<T>& kernels, const py::object
     return result;
 }
 
+Cut read_cut(const py::tuple& cut) {
+    const auto steps = cut[0].cast<Index>();
+    require(steps >= 0, "steps=", steps, " at a time must be at least 0");
+    return {steps, cut[1].cast<bool>() ? Pieces::truncated : Pieces::of_one_gradient};
+}
+
 template <class T> Samples<T> read_inputs(const Model<T>& model, const py::object& inputs) {
     Samples<T> samples;
-    if (py::isinstance<py::tuple>(inputs))
+    const bool is_tuple = py::isinstance<py::tuple>(inputs);
+    if (model.takes_sequences())
+        read_sequences(model, py::reinterpret_borrow<py::tuple>(inputs), samples);
+    else if (is_tuple)
         read_sparse(py::reinterpret_borrow<py::tuple>(inputs), samples);
     else
         samples.inputs = matrix_view<T>(inputs, "X");
@@ -85,17 +121,17 @@ template <class T> Samples<T> read_samples(const Model<T>& model, const Loss<T>&
                                            const py::object& targets, const py::object& weights) {
     Samples<T> samples = read_inputs(model, inputs);
     require(samples.size() >= 1, "X is empty");
+    const Index rows = model.gives_sequences() ? samples.inputs.rows : samples.size(); // of the outputs
     if (!weights.is_none()) {
         const VectorView<const T> view = vector_view<T>(weights, "sample_weight");
-        require(view.size == samples.size(), "sample_weight has ", view.size, " elements, X has ", samples.size(),
-                " rows");
+        require(view.size == rows, "sample_weight has ", view.size, " elements, expected ", rows);
         samples.weights = view.data;
     }
     if (!loss.kernel) return samples;
     if (loss.kernel->takes_labels && py::isinstance<py::array>(targets) &&
         py::reinterpret_borrow<py::array>(targets).ndim() == 1) {
         const VectorView<const std::int32_t> labels = vector_view<std::int32_t>(targets, "y");
-        require(labels.size == samples.size(), "y has ", labels.size, " rows, X has ", samples.size());
+        require(labels.size == rows, "y has ", labels.size, " rows, expected ", rows);
         for (const std::int32_t label : labels)
             require(label >= 0 && label < model.outputs(), "y holds the class ", label, ", the network has ",
                     model.outputs(), " outputs");
@@ -103,9 +139,8 @@ template <class T> Samples<T> read_samples(const Model<T>& model, const Loss<T>&
         return samples;
     }
     samples.targets = matrix_view<T>(targets, "y");
-    require(samples.targets.rows == samples.size() && samples.targets.columns == model.outputs(), "y has shape (",
-            samples.targets.rows, ", ", samples.targets.columns, "), expected (", samples.size(), ", ", model.outputs(),
-            ")");
+    require(samples.targets.rows == rows && samples.targets.columns == model.outputs(), "y has shape (",
+            samples.targets.rows, ", ", samples.targets.columns, "), expected (", rows, ", ", model.outputs(), ")");
     return samples;
 }
 

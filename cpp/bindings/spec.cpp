@@ -1,6 +1,7 @@
 #include "bindings/spec.hpp"
 
 #include <cmath>
+#include <optional>
 #include <set>
 
 #include "base/require.hpp"
@@ -46,6 +47,15 @@ class Reader {
                 " must be a finite number of at least 0");
         return result;
     }
+    std::optional<double> number_or_none(const char* key) { // of any sign
+        const py::object value = take(key);
+        if (value.is_none()) return {};
+        require(py::isinstance<py::float_>(value), what_, ": \"", key, "\" must be a float or None, got ",
+                std::string(py::repr(value)));
+        const double result = value.cast<double>();
+        require(std::isfinite(result), what_, ": ", key, "=", std::string(py::repr(value)), " must be finite");
+        return result;
+    }
     bool flag(const char* key) {
         const py::object value = take(key);
         require(py::isinstance<py::bool_>(value), what_, ": \"", key, "\" must be True or False, got ",
@@ -79,6 +89,16 @@ LayerSpec read_layer(const py::handle& object, Index number) {
     layer.type = reader.text("type");
     if (layer.type == "dropout") {
         layer.rate = reader.number("rate");
+    } else if (layer.type == "rnn" || layer.type == "lstm" || layer.type == "gru") {
+        layer.units = reader.integer("units");
+        if (layer.type == "rnn") layer.activation = reader.text("activation");
+        layer.return_sequences = reader.flag("return_sequences");
+        layer.bidirectional = reader.flag("bidirectional");
+        layer.init = reader.text("init");
+        layer.recurrent_init = reader.text("recurrent_init");
+        if (layer.type == "lstm") layer.forget_bias = reader.number_or_none("forget_bias");
+        layer.l1 = reader.number("l1");
+        layer.l2 = reader.number("l2");
     } else {
         layer.units = reader.integer("units");
         layer.activation = reader.text("activation");
@@ -99,6 +119,7 @@ Spec read_spec(const py::dict& dict) {
     Reader reader(dict, "the spec");
     Spec spec;
     spec.inputs = reader.integer("inputs");
+    spec.sequences = reader.flag("sequences");
     const py::object layers = reader.take("layers");
     require(py::isinstance<py::list>(layers), "\"layers\" of the spec is no list");
     std::set<std::string> names;

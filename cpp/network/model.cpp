@@ -41,11 +41,20 @@ template <class T> Model<T>::Model(Spec spec, const KernelTable& table)
             "in Dense");
 }
 
-template <class T> double Model<T>::operations_per_sample(Index steps) const {
+template <class T> double Model<T>::operations_per_sample(double steps) const {
     double sum = 0;
-    for (std::size_t i = 0; i < layers_.size(); ++i)
-        sum += layers_[i]->operations() * (is_sequence(i) ? static_cast<double>(steps) : 1.0);
+    for (std::size_t i = 0; i < layers_.size(); ++i) sum += layers_[i]->operations() * (is_sequence(i) ? steps : 1.0);
     return sum;
+}
+
+template <class T> std::vector<std::pair<std::string, Index>> Model<T>::state_shapes() const {
+    std::vector<std::pair<std::string, Index>> shapes;
+    for (std::size_t i = 0; i < layers_.size(); ++i)
+        for (const std::string& name : layers_[i]->states()) {
+            const LayerSpec& of = spec_.layers[i];
+            shapes.emplace_back(of.name + "." + name, of.units);
+        }
+    return shapes;
 }
 
 template <class T> std::unique_ptr<Layer<T>> Model<T>::last_layer_with(const std::string& activation) const {

@@ -40,7 +40,10 @@ template <class T> class Model {
         return takes_sequences() && layer < sequence_layers_;
     }
     bool needs_whole_sequences() const { return is_bidirectional_; }
-    double operations_per_sample(Index steps = 1) const; // multiply-adds of one forward pass
+    double operations_per_sample(double steps = 1) const; // multiply-adds of one forward pass
+
+    // What the layers remember from step to step: "0.hidden", and of how many units
+    std::vector<std::pair<std::string, Index>> state_shapes() const;
 
     // The last layer with another activation: a loss that works on logits, probabilities from a network of logits.
     std::unique_ptr<Layer<T>> last_layer_with(const std::string& activation) const;

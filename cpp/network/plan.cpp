@@ -98,9 +98,9 @@ template <class T> Plan<T>::Plan(const Model<T>& model, const Capacity& capacity
             if (array.rows > 0) layout.place(&array.data, array.rows, array.columns);
         memory.states.assign(layer.states().size(), {nullptr, stride, 0});
         for (PanelView<T>& state : memory.states) {
-            state.columns = layer.outputs() / (model.spec().layers[i].bidirectional ? 2 : 1);
+            state.columns = model.spec().layers[i].units;
             layout.place(&state.data, state.rows, state.columns);
-            states_.push_back({{}, state});
+            states_.push_back(state);
         }
         if (i == 0 && !keeps_sparse()) layout.place(&memory.input.data, memory.input.rows, layer.inputs());
         if (layer.output_array() < 0 && (!layer.trains_only() || (is_random && layer.is_random())))
@@ -116,7 +116,7 @@ template <class T> Plan<T>::Plan(const Model<T>& model, const Capacity& capacity
     if (training && purpose != Purpose::fused_training) layout.place(&gradients_, model.size() / panel_width<T>, 1);
     kept_states_.resize(capacity.pieces > 1 ? states_.size() : 0);
     for (std::size_t i = 0; i < kept_states_.size(); ++i)
-        layout.place(&kept_states_[i], multiply(stride, capacity.pieces), states_[i].values.columns);
+        layout.place(&kept_states_[i], multiply(stride, capacity.pieces), states_[i].columns);
     workspace_size_ = layout.size();
     if (only_measures) return;
     workspace_ = layout.make();
@@ -125,9 +125,7 @@ template <class T> Plan<T>::Plan(const Model<T>& model, const Capacity& capacity
         LayerMemory<T>& memory = memory_[i];
         if (layers_[i]->output_array() >= 0)
             memory.output.data = memory.arrays[static_cast<std::size_t>(layers_[i]->output_array())].data;
-        const std::vector<std::string> names = layers_[i]->states();
-        for (std::size_t state = 0; state < names.size(); ++state)
-            states_[next_state++] = {model.spec().layers[i].name + "." + names[state], memory.states[state]};
+        for (const PanelView<T>& state : memory.states) states_[next_state++] = state;
         if (i > 0) {
             memory.input.data = memory_[i - 1].output.data;
             memory.input_gradient.data = memory_[i - 1].delta.data;
@@ -287,14 +285,12 @@ template <class T> void Plan<T>::backward(Index first, Index last) const {
 
 template <class T> void Plan<T>::keep_states(Index piece) const {
     for (std::size_t i = 0; i < kept_states_.size(); ++i)
-        std::copy_n(states_[i].values.data, states_[i].values.size(),
-                    kept_states_[i] + piece * states_[i].values.size());
+        std::copy_n(states_[i].data, states_[i].size(), kept_states_[i] + piece * states_[i].size());
 }
 
 template <class T> void Plan<T>::restore_states(Index piece) const {
     for (std::size_t i = 0; i < kept_states_.size(); ++i)
-        std::copy_n(kept_states_[i] + piece * states_[i].values.size(), states_[i].values.size(),
-                    states_[i].values.data);
+        std::copy_n(kept_states_[i] + piece * states_[i].size(), states_[i].size(), states_[i].data);
 }
 
 template <class T> void Plan<T>::backward_sequences(Range samples) const {

@@ -33,6 +33,12 @@ struct Capacity {
     Index steps = 1;        // of sequences, at a time
     bool is_ragged = false; // sequences need not all have the same number of steps
     Index pieces = 1;       // before which states are kept, for those who come back to them
+
+    // Whether what needs another capacity can be done in this one. Steps and pieces say how sequences are cut.
+    bool holds(const Capacity& other) const {
+        const bool same_cut = steps == other.steps || (pieces == 1 && other.pieces == 1 && steps >= other.steps);
+        return samples >= other.samples && same_cut && pieces >= other.pieces && (is_ragged || !other.is_ragged);
+    }
 };
 
 template <class T> struct PlanTile {
@@ -69,12 +75,9 @@ template <class T> class Plan {
     template <class Visit> void for_output_rows(Range samples, const Visit& visit) const {
         for_rows_of(layers_.size(), samples, visit);
     }
-    // What the recurrent layers remember, of each sample: what a pass begins with, and after it what it has ended with
-    struct State {
-        std::string name; // "0.hidden"
-        PanelView<T> values;
-    };
-    const std::vector<State>& states() const { return states_; }
+    // What the recurrent layers remember, of each sample: what a pass begins with, and after it what it has ended with; in the
+    // order of Model::state_shapes
+    const std::vector<PanelView<T>>& states() const { return states_; }
     void keep_states(Index piece) const;
     void restore_states(Index piece) const;
     PanelView<T> input() const { return memory_.front().input; } // where it is not sparse
@@ -140,7 +143,7 @@ template <class T> class Plan {
     const Model<T>& model_;
     const Capacity capacity_;
     mutable Sequence sequence_;
-    std::vector<State> states_;
+    std::vector<PanelView<T>> states_;
     std::vector<T*> kept_states_; // of each, one piece after the other
     Index workspace_size_ = 0;
     std::unique_ptr<Layer<T>> replaced_last_;

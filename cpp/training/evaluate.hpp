@@ -8,13 +8,15 @@
 #include "base/threads.hpp"
 #include "training/loss.hpp"
 #include "training/monitor.hpp"
+#include "training/packing.hpp"
 
 namespace deltarule {
 
-// Writes the outputs of all samples, row-major. false: interrupted, the outputs are incomplete.
+// Writes the outputs of all samples, row-major; of sequences those of steps that exist, and in `states`, where there are any,
+// the states after the last (Plan::states). false: interrupted, the outputs are incomplete.
 template <class T> bool predict(const Model<T>& model, T* parameters, const Samples<T>& samples,
                                 const std::string& output_activation, MatrixView<T> outputs, int threads,
-                                Monitor& monitor);
+                                Monitor& monitor, const std::vector<MatrixView<T>>& states = {});
 
 // The mean loss over samples, penalties included, kept ready to be asked again and again (validation after each epoch).
 template <class T> class Evaluation {
@@ -31,7 +33,11 @@ template <class T> class Evaluation {
     struct Worker {
         std::unique_ptr<Plan<T>> plan;
         std::unique_ptr<BatchLoss<T>> batch_loss;
+        std::unique_ptr<Packing<T>> packing; // of sequences
     };
+    double loss_of_rows(const Worker& worker, const Batch& batch, double weight, int thread, Monitor& monitor);
+    double loss_of_sequences(const Worker& worker, const Batch& batch, double& weight, int thread, Monitor& monitor);
+    double custom(const Worker& worker, const Batch& outputs);
     const Model<T>& model_;
     T* const parameters_;
     const Loss<T>& loss_;

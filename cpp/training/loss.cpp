@@ -51,6 +51,12 @@ void gather_inputs(const Samples<T>& samples, const Batch& batch, const Plan<T>&
 }
 
 template <class T> double operations_per_sample(const Model<T>& model, const Samples<T>& samples) {
+    if (samples.steps > 0) {
+        if (!samples.lengths) return model.operations_per_sample(static_cast<double>(samples.steps));
+        double steps = 0;
+        for (Index i = 0; i < samples.size(); ++i) steps += static_cast<double>(samples.lengths[i]);
+        return model.operations_per_sample(steps / static_cast<double>(samples.size()));
+    }
     const Layer<T>& first = *model.layers().front();
     if (!samples.is_sparse() || !first.takes_sparse()) return model.operations_per_sample();
     const auto stored = static_cast<double>(samples.sparse.end[samples.size() - 1] - samples.sparse.begin[0]);

@@ -45,7 +45,7 @@ template <class T> std::string output_activation(const Model<T>& model, const Lo
 template <class T>
 void gather_inputs(const Samples<T>& samples, const Batch& batch, const Plan<T>& plan, Index first, Index last);
 
-// Multiply-adds of one forward pass, with sparse inputs on the average.
+// Multiply-adds of one forward pass, with sparse inputs and sequences on the average.
 template <class T> double operations_per_sample(const Model<T>& model, const Samples<T>& samples);
 
 // What the penalties are multiplied by in a batch of this weight

@@ -33,7 +33,7 @@ template <class T> void Packing<T>::begin(const Samples<T>& samples, const Batch
     }
     // Now each count tells where the next shorter ones begin.
     for (std::size_t i = 0; i < plan_.states().size(); ++i) {
-        const PanelView<T>& state = plan_.states()[i].values;
+        const PanelView<T>& state = plan_.states()[i];
         if (i < samples.first_state.size() && samples.first_state[i].data)
             plan_.model().kernels().gather(samples.first_state[i].data, state.columns, sample_order_.data(), count_,
                                            state.data, state.rows, 0);

@@ -7,17 +7,17 @@
 namespace deltarule {
 
 template <class T> Stepper<T>::Stepper(const Model<T>& model, T* parameters, Optimizer<T>* optimizer,
-                                       const Loss<T>& loss, const Clipping& clipping)
-    : model_(model), parameters_(parameters), optimizer_(optimizer), loss_(loss), clipping_(clipping) {}
+                                       const Loss<T>& loss, const Clipping& clipping, const Cut& cut)
+    : model_(model), parameters_(parameters), optimizer_(optimizer), loss_(loss), clipping_(clipping), cut_(cut) {}
 
 template <class T>
 Outcome Stepper<T>::step(const Samples<T>& samples, int threads, std::function<bool()> interrupted, std::uint64_t key) {
-    const bool fits = plan_ && plan_->batch_size() >= samples.size() && is_sparse_ == samples.is_sparse();
+    const Capacity needed = step_capacity(samples, samples.size(), cut_, optimizer_ != nullptr);
+    const bool fits = plan_ && plan_->capacity().holds(needed) && is_sparse_ == samples.is_sparse();
     if (!fits) {
         auto plan = std::make_unique<Plan<T>>(
-            model_, Capacity{samples.size()},
-            optimizer_ ? step_purpose(operations_per_sample(model_, samples), samples.size(), clipping_)
-                       : Purpose::gradients,
+            model_, needed,
+            optimizer_ ? step_purpose(operations_per_sample(model_, samples), needed, clipping_) : Purpose::gradients,
             output_activation(model_, loss_), samples.is_sparse());
         batch_loss_ = std::make_unique<BatchLoss<T>>(loss_, *plan, true);
         step_.reset();
@@ -27,7 +27,8 @@ Outcome Stepper<T>::step(const Samples<T>& samples, int threads, std::function<b
     }
     plan_->borrow(samples.sparse);
     if (!step_ || threads_ < threads) {
-        step_ = std::make_unique<Step<T>>(*plan_, *batch_loss_, loss_, optimizer_, clipping_, monitor_, threads);
+        step_ = std::make_unique<Step<T>>(*plan_, *batch_loss_, loss_, optimizer_, clipping_, monitor_, threads,
+                                          cut_.pieces);
         threads_ = threads;
     }
     monitor_.begin(std::move(interrupted));

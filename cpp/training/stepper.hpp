@@ -11,7 +11,7 @@ namespace deltarule {
 template <class T> class Stepper {
   public:
     Stepper(const Model<T>& model, T* parameters, Optimizer<T>* optimizer, const Loss<T>& loss,
-            const Clipping& clipping);
+            const Clipping& clipping, const Cut& cut = {});
 
     // A batch of any size; the plan grows with the largest. Diverged, interrupted or failed: nothing was changed.
     // key: of a step that updates, where the model is random in training.
@@ -36,6 +36,7 @@ template <class T> class Stepper {
     Optimizer<T>* const optimizer_;
     const Loss<T> loss_;
     const Clipping clipping_;
+    const Cut cut_;
     Buffer<T> kept_;
     std::unique_ptr<Plan<T>> plan_;
     std::unique_ptr<BatchLoss<T>> batch_loss_;

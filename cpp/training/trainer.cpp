@@ -17,10 +17,11 @@ template <class T> class Loop {
          const FitOptions<T>& options)
         : model_(model), parameters_(parameters), optimizer_(optimizer), samples_(samples), options_(options),
           batch_size_(std::min(options.batch_size, samples.size())), operations_(operations_per_sample(model, samples)),
-          plan_(model, Capacity{batch_size_}, step_purpose(operations_, batch_size_, options.clipping),
+          plan_(model, step_capacity(samples, batch_size_, options.cut),
+                step_purpose(operations_, step_capacity(samples, batch_size_, options.cut), options.clipping),
                 output_activation(model, loss), samples.is_sparse()),
           batch_loss_(loss, plan_, true), monitor_(options.interrupted),
-          step_(plan_, batch_loss_, loss, &optimizer, options.clipping, monitor_, options.threads),
+          step_(plan_, batch_loss_, loss, &optimizer, options.clipping, monitor_, options.threads, options.cut.pieces),
           crew_(options.threads, !options.threads_were_asked_for, 3 * operations_ * static_cast<double>(batch_size_)),
           own_order_(options.shuffle && options.order.size == 0 ? samples.size() : 0),
           order_(options.order.size > 0 ? options.order : own_order_.view()),

@@ -42,6 +42,7 @@ template <class T> struct FitOptions {
     double seconds = std::numeric_limits<double>::infinity(); // after which no new epoch is begun
     bool stops_at_divergence = true;
     Clipping clipping;
+    Cut cut; // of sequences
     int threads = 1;
     bool threads_were_asked_for = true; // else fewer may take part, where that is faster
     std::optional<Samples<T>> validation;

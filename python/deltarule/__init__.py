@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 from .errors import DivergenceError
 from .history import History
-from .layers import Dense, Dropout
+from .layers import GRU, LSTM, RNN, Dense, Dropout
 from .losses import (
     BinaryCrossEntropy,
     CrossEntropy,
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from .preprocessing import Standardizer as Standardizer
     from .preprocessing import one_hot as one_hot
     from .preprocessing import train_test_split as train_test_split
+    from .torch_layout import from_torch_state_dict as from_torch_state_dict
+    from .torch_layout import to_torch_state_dict as to_torch_state_dict
 
 # Not everybody needs these at once: imported when first asked for, from the module named here.
 _LAZY = {
@@ -45,10 +47,15 @@ _LAZY = {
     "Standardizer": "preprocessing",
     "one_hot": "preprocessing",
     "train_test_split": "preprocessing",
+    "from_torch_state_dict": "torch_layout",
+    "to_torch_state_dict": "torch_layout",
 }
 _LAZY_MODULES = ("datasets", "reference")
 
 __all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -78,12 +85,14 @@ __all__ = [
     "Trainer",
     "__version__",
     "datasets",
+    "from_torch_state_dict",
     "gradcheck",
     "isa",
     "isas",
     "one_hot",
     "reference",
     "set_num_threads",
+    "to_torch_state_dict",
     "train_test_split",
 ]
 

@@ -12,7 +12,8 @@ from .errors import DivergenceError
 from .losses import Loss, find_loss
 from .names import require_number
 from .network import Network
-from .network.preparing import check_output, optimizer_for_core, prepare
+from .network.preparing import check_output, optimizer_for_core, output_weights, prepare
+from .network.recurrence import cut_of
 from .optimizers import find_optimizer
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Trainer:
     optimizer : str or Optimizer, default="adam"
     clip_norm, clip_value : float, optional
     n_threads : int, optional
+    bptt_steps, checkpoint_steps : int, optional
+        As in `Network.fit`: of sequences.
 
     Examples
     --------
@@ -63,6 +66,8 @@ class Trainer:
         clip_norm: float | None = None,
         clip_value: float | None = None,
         n_threads: int | None = None,
+        bptt_steps: int | None = None,
+        checkpoint_steps: int | None = None,
     ) -> None:
         if not isinstance(network, Network):
             raise TypeError(f"network={network!r}: expected a deltarule.Network")
@@ -74,6 +79,10 @@ class Trainer:
             0.0 if clip_norm is None else require_number("clip_norm", clip_norm, above=0.0),
             0.0 if clip_value is None else require_number("clip_value", clip_value, above=0.0),
         )
+        self._cut = (0, False)
+        if bptt_steps is not None or checkpoint_steps is not None:
+            own_loss = not isinstance(self.loss, Loss)
+            self._cut = cut_of(network, 1, bptt_steps, checkpoint_steps, own_loss=own_loss)
         self._native: Any = None
         self._of_batch = _LossOfBatch()
 
@@ -92,9 +101,9 @@ class Trainer:
             loss, target_range = (self.loss.name, self.loss.parameter), range_of(self.loss.targets)
         spec = optimizer_for_core(self.optimizer)
         state, carry, _ = self.network._native.start_optimizer(spec)
-        self._native = self.network._stepper(loss, spec, state, carry, *self._clipping, target_range)
+        self._native = self.network._stepper(loss, spec, state, carry, self._clipping, target_range, self._cut)
 
-    def step(self, X: Any, y: Any, *, sample_weight: Any = None) -> float:
+    def step(self, X: Any, y: Any, *, sample_weight: Any = None, lengths: Any = None) -> float:
         """One update from one batch.
 
         Parameters
@@ -103,6 +112,8 @@ class Trainer:
         y : array-like
             As in `Network.fit`.
         sample_weight : array-like of shape (n_samples,), optional
+        lengths : array-like of int of shape (n_samples,), optional
+            Of sequences.
 
         Returns
         -------
@@ -115,18 +126,19 @@ class Trainer:
             The loss, or a weight after the update, is not finite; nothing was changed.
         """
         network = self.network
-        if sample_weight is None and self._native is not None:
+        if sample_weight is None and lengths is None and self._native is not None:
             small = self._native.step_small(X, y)  # most of a short step would be the checks below
             if small is not None:
                 network.loss = self.loss
                 return float(small)
-        features = network._features(X)
-        prepared = prepare(network, features, y, self.loss, sample_weight)
-        network._build_for(features)
+        inputs = network._inputs(X, lengths)
+        prepared = prepare(network, inputs.features, y, self.loss, sample_weight, lengths=inputs.lengths)
+        network._build_for(inputs.features)
         self._start()
         self._of_batch.function = prepared.loss
         try:
-            outcome, value, layer = self._native.step(features, prepared.targets, prepared.weights, *self._threads)
+            weights = output_weights(network, inputs, prepared.weights)
+            outcome, value, layer = self._native.step(inputs.for_core(), prepared.targets, weights, *self._threads)
         finally:
             self._of_batch.function = None
         network.loss = prepared.found

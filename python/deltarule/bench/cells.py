@@ -1,22 +1,23 @@
 """What is trained: networks from the size of XOR to four layers of 1,024 units, in float32, with data made from a seed.
 
 To add one: a row in `_ROWS`. All who are measured get the same arrays, batches, initial weights, loss and optimizer.
+recurrent_cells.py has those with recurrent layers.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
-from typing import Any
+from itertools import groupby, pairwise
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CELLS", "OPTIMIZERS", "Cell", "Problem", "Weights"]
+__all__ = ["DENSE_CELLS", "OPTIMIZERS", "Array", "Cell", "Problem", "Weights"]
 
 Array = npt.NDArray[Any]
-Weights = list[tuple[Array, Array]]  # (inputs, units) and (units,), layer by layer
+Weights = list[tuple[Array, ...]]  # layer by layer: (inputs, units) and (units,), or what a recurrent layer has
 
 # Of torch's form and with its names; everyone gets the same.
 OPTIMIZERS: dict[str, dict[str, float]] = {
@@ -51,6 +52,8 @@ class Cell:
     >>> Cell("small", (2, 3, 1), "tanh", 4, "mse", "sgd", 100).parameters
     13
     """
+
+    structure: ClassVar[str] = "dense"
 
     name: str
     widths: tuple[int, ...]
@@ -92,11 +95,15 @@ class Cell:
 
         Examples
         --------
-        >>> CELLS["tiny"].describe()
+        >>> DENSE_CELLS["tiny"].describe()
         '8-32-32-1 relu, batch 32, mse, adam'
         """
         shape = "-".join(map(str, self.widths))
         return f"{shape} {self.activation}, batch {self.batch}, {self.loss.replace('_', ' ')}, {self.optimizer}"
+
+    def problem(self) -> Problem:
+        """With its data, in a new order each epoch."""
+        return Problem(self)
 
 
 _ROWS = (
@@ -110,7 +117,7 @@ _ROWS = (
     Cell("wide", (512, 512, 512, 512, 10), "relu", 512, "cross_entropy", "adam", 6),
     Cell("big", (1024, 1024, 1024, 10), "relu", 1024, "cross_entropy", "adam", 4),
 )
-CELLS = {cell.name: cell for cell in _ROWS}
+DENSE_CELLS = {cell.name: cell for cell in _ROWS}
 
 
 @dataclass(frozen=True)
@@ -126,7 +133,7 @@ class Problem:
 
     Examples
     --------
-    >>> problem = Problem(CELLS["xor"])
+    >>> problem = Problem(DENSE_CELLS["xor"])
     >>> problem.X.shape, problem.y.shape
     ((400, 2), (400, 1))
     """
@@ -164,8 +171,15 @@ class Problem:
     @cached_property
     def initial(self) -> Weights:
         """The initial weights of this library's network, float32."""
-        state = self.network().state_dict()
-        return [(state[f"{i}.weight"], state[f"{i}.bias"]) for i in range(len(self.cell.widths) - 1)]
+        return self.weights_of(self.network())
+
+    def weights_of(self, network: Any) -> Weights:
+        """The tensors of a network of this library, layer by layer."""
+        state = network.state_dict()
+        return [
+            tuple(state[name] for name in names)
+            for _, names in groupby(state, key=lambda name: name.rpartition(".")[0])
+        ]
 
     def _random(self, stream: int) -> np.random.Generator:
         return np.random.default_rng([2026, stream])
@@ -192,7 +206,8 @@ class Problem:
 
         Parameters
         ----------
-        weights : list of (weight, bias)
+        weights : list of tuple of arrays
+            Of each layer, as `initial` has them.
 
         Returns
         -------
@@ -200,19 +215,27 @@ class Problem:
 
         Examples
         --------
-        >>> problem = Problem(CELLS["xor"])
+        >>> problem = Problem(DENSE_CELLS["xor"])
         >>> round(problem.loss([(0 * weight, bias) for weight, bias in problem.initial]), 4)  # log 2
         0.6931
         """
+        return self.loss_of(self.output(weights))
+
+    def output(self, weights: Weights) -> Array:
+        """What a network with these weights says of all data, in float64."""
         a = self.X.astype(np.float64)
         for number, (weight, bias) in enumerate(weights):
             z = a @ np.asarray(weight, np.float64) + np.asarray(bias, np.float64)
             last = number == len(weights) - 1
             a = z if last else np.tanh(z) if self.cell.activation == "tanh" else np.maximum(z, 0)
+        return a
+
+    def loss_of(self, output: Array) -> float:
+        """The mean loss of an output for all data."""
         if self.cell.loss == "mse":
-            return float(np.mean((a - self.y) ** 2))
+            return float(np.mean((output - self.y) ** 2))
         if self.cell.loss == "binary_cross_entropy":
-            return float(np.mean(np.logaddexp(0, a) - self.y * a))
-        top = a.max(axis=1)
-        total = top + np.log(np.exp(a - top[:, None]).sum(axis=1))
-        return float(np.mean(total - a[np.arange(len(a)), self.y]))
+            return float(np.mean(np.logaddexp(0, output) - self.y * output))
+        top = output.max(axis=1)
+        total = top + np.log(np.exp(output - top[:, None]).sum(axis=1))
+        return float(np.mean(total - output[np.arange(len(output)), self.y]))

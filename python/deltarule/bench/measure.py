@@ -1,7 +1,8 @@
 """How it is timed: ours, a peer, ours, the next peer, in turn and in rounds, so that a busy moment hits all alike.
 
-Each run starts from the same weights and lasts for tens of milliseconds; the peak of a core is read in between.
-All peers first train for the same few epochs: the losses after that, printed beside the times, show the equal work.
+Each run starts from the same weights, rested and warmed up, and lasts for tens of milliseconds; before each the peak of
+a core is read. All peers first train for the same few epochs: the losses after that, printed beside the times, show the
+equal work.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from ..threads import available_threads
-from .cells import Cell, Problem
+from .cells import Cell
 from .peak import Peak
 from .peers import Family, Maker, Peer
 from .peers.ours import forms as forms_of_ours
 
-__all__ = ["CellResult", "Timing", "calibrate", "measure", "runs_in"]
+__all__ = ["CellResult", "Timing", "calibrate", "measure", "prepare", "runs_in"]
 
 EPOCHS_COMPARED = 4  # after which the losses are compared
-_REST = 0.003  # seconds between runs: the threads of the last one go to sleep, which some do only after a spin
+_REST = 0.2  # seconds before each run: so long OpenMP's threads spin, as those of torch, before they go to sleep
 
 
 @dataclass
@@ -111,7 +112,7 @@ def runs_in(cells: Sequence[Cell], families: Sequence[Family], threads: Sequence
     """How often `measure` reports for all these cells: once for each peer made, once for each of a round's pairs."""
     count = 0
     for cell in cells:
-        problem = Problem(cell)
+        problem = cell.problem()
         others = len(set(threads)) + sum(len(family.forms(problem)) for family in families)
         count += 1 + others + rounds * max(others, 1)
     return count
@@ -180,12 +181,12 @@ def measure(
 
     Examples
     --------
-    >>> from deltarule.bench.cells import CELLS
-    >>> result = measure(CELLS["xor"], [], rounds=1, threads=(), seconds=0.001)
+    >>> from deltarule.bench.cells import DENSE_CELLS
+    >>> result = measure(DENSE_CELLS["xor"], [], rounds=1, threads=(), seconds=0.001)
     >>> 0 < result.ours.median < 1000
     True
     """
-    problem = Problem(cell)
+    problem = cell.problem()
     counts = tuple(sorted({n for n in threads if n <= available_threads()}))
     failures: dict[str, str] = {}
     measured: list[tuple[Peer, Timing, int]] = []
@@ -193,30 +194,42 @@ def measure(
     own = list(makers)
     for family in families:
         makers |= family.forms(problem)
-    for name, make in makers.items():
-        try:
-            measured.append(_warm(name, make, seconds))
-        except Exception as error:  # whatever another library raises, the table goes on without it
-            if name in own:
-                raise
-            lines = str(error).strip().splitlines()
-            failures[name] = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
-        report(f"{cell.name}: {name}")
     peak = Peak()
-    others: Sequence[tuple[Peer, Timing, int] | None] = measured[1:] or [None]
-    for _ in range(rounds):
-        for other in others:
-            peak.read()
-            for turn in (measured[0], other):
-                if turn is not None:
-                    _run(*turn)
-            report(f"{cell.name}: {other[1].name if other else own[0]}")
+    try:
+        for name, make in makers.items():
+            try:
+                measured.append(_warm(name, make, seconds))
+            except Exception as error:  # whatever another library raises, the table goes on without it
+                if name in own:
+                    raise
+                lines = str(error).strip().splitlines()
+                failures[name] = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+            report(f"{cell.name}: {name}")
+        others: Sequence[tuple[Peer, Timing, int] | None] = measured[1:] or [None]
+        for _ in range(rounds):
+            for other in others:
+                for turn in (measured[0], other):
+                    if turn is not None:
+                        _run(*turn, peak)
+                report(f"{cell.name}: {other[1].name if other else own[0]}")
+    finally:
+        for peer, _, _ in measured:
+            peer.close()
     timings = [timing for _, timing, _ in measured]
     fixed = dict(zip(counts, timings[1 : len(own)], strict=True))
     return CellResult(cell, timings[0], fixed, timings[len(own) :], failures, peak.flops)
 
 
-def _run(peer: Peer, timing: Timing, epochs: int) -> None:
-    peer.reset()
-    time.sleep(_REST)
+def _run(peer: Peer, timing: Timing, epochs: int, peak: Peak) -> None:
+    prepare(peer, peak)
     timing.seconds.append(peer.run(epochs))
+
+
+def prepare(peer: Peer, peak: Peak | None = None) -> None:
+    """What comes before a timed run: a rest, a reading of the peak, an epoch to warm up, the initial weights again."""
+    time.sleep(_REST)
+    if peak is not None:
+        peak.read()
+    peer.reset()
+    peer.run(1)
+    peer.reset()

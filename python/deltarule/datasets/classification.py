@@ -1,7 +1,4 @@
-"""Small problems to learn on, made from a seed, and readers of data files.
-
-A generator is a function of sizes and a seed that returns X and y. Each file format has its own module.
-"""
+"""Points to be told apart: the exclusive or, two spirals, clouds. Each is made from sizes and a seed."""
 
 from __future__ import annotations
 
@@ -11,11 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .csv_files import Table, load_csv
-from .idx_files import load_idx
-from .npz_files import load_npz
+from .sizes import count
 
-__all__ = ["Table", "blobs", "load_csv", "load_idx", "load_npz", "two_spirals", "xor"]
+__all__ = ["blobs", "two_spirals", "xor"]
 
 
 def xor(dtype: npt.DTypeLike = "float32") -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -82,7 +77,7 @@ def two_spirals(
     >>> X.shape, y.sum()
     ((100, 2), np.int64(50))
     """
-    n_samples = _count(n_samples, "n_samples", 2)
+    n_samples = count(n_samples, "n_samples", 2)
     _check_spread(noise, "noise")
     generator = np.random.default_rng(seed)
     y = np.arange(n_samples) % 2
@@ -137,9 +132,9 @@ def blobs(
     >>> X.shape, sorted(y.tolist())
     ((6, 4), [0, 0, 0, 1, 1, 1])
     """
-    n_samples = _count(n_samples, "n_samples", 1)
-    n_features = _count(n_features, "n_features", 1)
-    n_classes = _count(n_classes, "n_classes", 1)
+    n_samples = count(n_samples, "n_samples", 1)
+    n_features = count(n_features, "n_features", 1)
+    n_classes = count(n_classes, "n_classes", 1)
     _check_spread(spread, "spread")
     generator = np.random.default_rng(seed)
     centres = generator.uniform(-1.0, 1.0, (n_classes, n_features))
@@ -150,14 +145,6 @@ def blobs(
     y = generator.permutation(np.arange(n_samples) % n_classes)
     X = centres[y] + generator.normal(0.0, 1.0, (n_samples, n_features)) * spread
     return X.astype(dtype), y.astype(np.int64)
-
-
-def _count(value: Any, name: str, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} is {value!r}: expected a whole number")
-    if value < least:
-        raise ValueError(f"{name} is {value}: expected at least {least}")
-    return int(value)
 
 
 def _check_spread(value: Any, name: str) -> None:

@@ -13,11 +13,27 @@ from typing import Any
 from .dense import Dense
 from .dropout import Dropout
 from .names import ALIASES
+from .recurrent import GRU, LSTM, RNN
+from .shapes import outputs_of, tensor_shapes
 
-__all__ = ["ALIASES", "LAYERS", "Dense", "Dropout", "Layer", "layer_from_spec"]
+__all__ = [
+    "ALIASES",
+    "GRU",
+    "LAYERS",
+    "LSTM",
+    "RNN",
+    "Dense",
+    "Dropout",
+    "Layer",
+    "Recurrent",
+    "layer_from_spec",
+    "outputs_of",
+    "tensor_shapes",
+]
 
-Layer = Dense | Dropout
-LAYERS: dict[str, type[Layer]] = {Dense.type: Dense, Dropout.type: Dropout}
+Recurrent = RNN | LSTM | GRU
+Layer = Dense | Dropout | Recurrent
+LAYERS: dict[str, type[Layer]] = {layer.type: layer for layer in (Dense, Dropout, RNN, LSTM, GRU)}
 
 
 def layer_from_spec(spec: Any) -> Layer:

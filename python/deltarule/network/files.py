@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ..layers import Dropout
+from ..layers import layer_from_spec, outputs_of, tensor_shapes
 from ..losses import Loss, loss_from_spec
 
 if TYPE_CHECKING:
@@ -143,18 +143,14 @@ def _check_header(spec: Any, file: Any) -> None:
     ):
         raise ValueError("its spec has no layers or no input_shape")
     dtype = spec.get("dtype")
-    inputs = spec["input_shape"][0] if len(spec["input_shape"]) == 1 else None
-    for number, layer in enumerate(spec["layers"]):
-        if isinstance(layer, dict) and layer.get("type") == Dropout.type:
-            continue  # no arrays, and as many units as the layer before
-        units = layer.get("units") if isinstance(layer, dict) else None
-        if type(inputs) is not int or type(units) is not int or inputs < 1 or units < 1:
-            raise ValueError(f"layer {number} of its spec has {inputs!r} inputs and {units!r} units")
-        prefix = str(number) if layer.get("name") is None else layer["name"]
-        expected[f"{prefix}.weight"] = ([inputs, units], str(dtype))
-        if layer.get("use_bias"):
-            expected[f"{prefix}.bias"] = ([units], str(dtype))
-        inputs = units
+    inputs = spec["input_shape"][-1] if len(spec["input_shape"]) in (1, 2) else None
+    if type(inputs) is not int or inputs < 1:
+        raise ValueError(f"its spec has {inputs!r} inputs")
+    for number, description in enumerate(spec["layers"]):
+        layer = layer_from_spec(description)
+        for name, shape in tensor_shapes(layer, inputs).items():
+            expected[f"{layer.name or number}.{name}"] = (list(shape), str(dtype))
+        inputs = outputs_of(layer, inputs)
     found = {}
     for key in file.keys():  # noqa: SIM118 - no mapping
         part = file.get_slice(key)

@@ -15,8 +15,10 @@ from ..losses import CustomLoss, Loss
 from ..metrics import find_metric
 from ..names import require_integer, require_number
 from ..optimizers import find_optimizer
+from .inputs import Inputs, gives_sequences
 from .loop import Task, run, start_optimizer
-from .preparing import Prepared, optimizer_for_core, prepare, with_class_weight
+from .preparing import Prepared, optimizer_for_core, output_weights, prepare, with_class_weight
+from .recurrence import bytes_of_fit, cut_of, predict, require_memory
 from .structure import Array
 from .watchers import after_epoch, call, watchers_of
 
@@ -37,7 +39,7 @@ def fit(
     epochs: int,
     batch_size: int,
     shuffle: bool,
-    validation_data: tuple[Any, Any] | None,
+    validation_data: tuple[Any, ...] | None,
     validation_split: float,
     sample_weight: Any,
     class_weight: Mapping[Any, float] | str | None,
@@ -46,6 +48,9 @@ def fit(
     clip_value: float | None,
     n_threads: int | None,
     verbose: int,
+    lengths: Any,
+    bptt_steps: int | None,
+    checkpoint_steps: int | str | None,
 ) -> History:
     """`Network.fit`, where the arguments are described."""
     chosen = find_optimizer(optimizer)
@@ -59,19 +64,25 @@ def fit(
 
     watchers = watchers_of(callbacks, epochs, verbose)
 
-    features = network._features(X)
-    prepared = prepare(network, features, y, loss, sample_weight)
+    inputs = network._inputs(X, lengths)
+    prepared = prepare(network, inputs.features, y, loss, sample_weight, lengths=inputs.lengths)
+    n_steps = inputs.features.shape[1] if inputs.are_sequences else None
+    cut = cut_of(network, n_steps, bptt_steps, checkpoint_steps, own_loss=not isinstance(prepared.found, Loss))
     validation = None
     if validation_data is not None:
         if validation_split:
             raise ValueError("validation_data and validation_split are both given: choose one")
-        validation = _validation(network, validation_data, loss, features.shape[1])
+        validation = _validation(network, validation_data, loss, inputs)
     elif validation_split:
-        features, prepared, validation = _split(network, features, y, prepared, validation_split)
+        inputs, prepared, validation = _split(network, inputs, prepared, validation_split)
 
-    prepared = with_class_weight(network, prepared, class_weight)
+    prepared = with_class_weight(network, inputs, prepared, class_weight)
 
-    network._build_for(features)
+    network._build_for(inputs.features)
+    if n_steps is not None:
+        rows, is_ragged = min(batch_size, inputs.n_samples), inputs.lengths is not None
+        needed = bytes_of_fit(network, rows, n_steps, is_ragged, cut, norm > 0 or value > 0, chosen)
+        require_memory(needed, network, n_steps, cut)
     native_optimizer = optimizer_for_core(chosen)
     state, carry = start_optimizer(network, native_optimizer)
     task = Task(
@@ -79,9 +90,9 @@ def fit(
         optimizer=native_optimizer,
         state=state,
         carry=carry,
-        inputs=features,
+        inputs=inputs.for_core(),
         targets=prepared.targets,
-        sample_weight=prepared.weights,
+        sample_weight=output_weights(network, inputs, prepared.weights),
         epochs=epochs,
         batch_size=batch_size,
         shuffle=bool(shuffle),
@@ -89,6 +100,7 @@ def fit(
         clip_value=value,
         validation=validation,
         threads=threads,
+        cut=cut,
         after_epoch=after_epoch(watchers) if watchers else None,
     )
     with ExitStack() as endings:
@@ -112,46 +124,54 @@ def fit(
     return history
 
 
-def _validation(network: Network, data: Any, loss: str | Loss | CustomLoss, columns: int) -> tuple[Any, ...]:
-    if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise TypeError(f"validation_data is {type(data).__name__}: expected a tuple (X, y)")
-    features = network._features(data[0], "validation_data[0]")
-    if features.shape[1] != columns:
-        raise ValueError(f"validation_data[0] has {features.shape[1]} features but X has {columns}")
-    prepared = prepare(network, features, data[1], loss, None, name="validation_data[1]")
-    return features, prepared.targets, None, prepared.loss
+def _validation(network: Network, data: Any, loss: str | Loss | CustomLoss, like: Inputs) -> tuple[Any, ...]:
+    most = 3 if like.are_sequences else 2
+    if not isinstance(data, (tuple, list)) or not 2 <= len(data) <= most:
+        raise TypeError(
+            f"validation_data is {type(data).__name__}: expected a tuple (X, y)"
+            + (" or (X, y, lengths)" if like.are_sequences else "")
+        )
+    inputs = network._inputs(data[0], data[2] if len(data) == 3 else None, "validation_data[0]")
+    columns, expected = inputs.features.shape[-1], like.features.shape[-1]
+    if columns != expected or inputs.are_sequences != like.are_sequences:
+        raise ValueError(f"validation_data[0] has {columns} features but X has {expected}")
+    prepared = prepare(network, inputs.features, data[1], loss, None, name="validation_data[1]", lengths=inputs.lengths)
+    return inputs.for_core(), prepared.targets, None, prepared.loss
 
 
 def _split(
-    network: Network, features: Array, y: Any, prepared: Prepared, validation_split: float
-) -> tuple[Array, Prepared, tuple[Any, ...]]:
+    network: Network, inputs: Inputs, prepared: Prepared, validation_split: float
+) -> tuple[Inputs, Prepared, tuple[Any, ...]]:
     """The last part of everything for validation, before any shuffling."""
     share = require_number("validation_split", validation_split, least=0.0, below=1.0)
-    n_samples = len(features)
+    n_samples = inputs.n_samples
     first = n_samples - int(n_samples * share)
     if not 0 < first < n_samples:
         raise ValueError(
             f"validation_split={validation_split!r} of {n_samples} samples leaves {first} to train on and "
             f"{n_samples - first} to validate on: both need at least one"
         )
+    # Rows of the targets, and what the core calls a sample's place in them
+    place = first * (inputs.features.shape[1] if gives_sequences(network, inputs) else 1)
     held_out: Any = prepared.loss
     if prepared.targets is None:  # a loss of the user's looks at y by the sample's number
         of_all = prepared.loss
 
         def held_out(output: Array, samples: Array) -> Any:
-            return of_all(output, samples + first)
+            return of_all(output, samples + place)
 
     targets, weights = prepared.targets, prepared.weights
     training = prepared._replace(
-        targets=None if targets is None else targets[:first], weights=None if weights is None else weights[:first]
+        targets=None if targets is None else targets[:place], weights=None if weights is None else weights[:first]
     )
+    rest = inputs.part(slice(first, None))
     validation = (
-        features[first:],
-        None if targets is None else targets[first:],
-        None if weights is None else weights[first:],
+        rest.for_core(),
+        None if targets is None else targets[place:],
+        None if weights is None else output_weights(network, rest, weights[first:]),
         held_out,
     )
-    return features[:first], training, validation
+    return inputs.part(slice(first)), training, validation
 
 
 def _divergence(
@@ -181,6 +201,7 @@ def evaluate(
     metrics: Sequence[str | Callable[[Array, Array], float]],
     sample_weight: Any,
     n_threads: int | None,
+    lengths: Any,
 ) -> dict[str, float]:
     """`Network.evaluate`, where the arguments are described."""
     chosen = network.loss if loss is None else loss
@@ -189,20 +210,25 @@ def evaluate(
     if isinstance(metrics, str) or not isinstance(metrics, Sequence):
         raise TypeError(f"metrics={metrics!r}: expected a list, such as metrics=['accuracy']")
     threads = network._threads(n_threads)
-    features = network._features(X)
-    prepared = prepare(network, features, y, chosen, sample_weight)
+    inputs = network._inputs(X, lengths)
+    prepared = prepare(network, inputs.features, y, chosen, sample_weight, lengths=inputs.lengths)
     found = [find_metric(metric) for metric in metrics]
-    network._build_for(features)
+    network._build_for(inputs.features)
+    weights = output_weights(network, inputs, prepared.weights)
     value = network._native.evaluate(
-        network._flat, prepared.loss, features, prepared.targets, prepared.weights, *threads
+        network._flat, prepared.loss, inputs.for_core(), prepared.targets, weights, *threads
     )
     results = {"loss": value}
     if found:
         kind = prepared.found.targets if isinstance(prepared.found, Loss) else "values"
         last = network._last.activation_name
         activation = "sigmoid" if kind == "probabilities" and last == "identity" else ""
-        output = network._native.predict(network._flat, features, activation, *threads)
+        output, _ = predict(network, inputs, activation, None, threads)
         targets = np.asarray(y) if prepared.targets is None else prepared.targets
+        if gives_sequences(network, inputs):  # a metric compares rows: those of all steps that there are
+            there = inputs.exists
+            output = output[there]
+            targets = targets[there] if prepared.targets is None else targets[there.ravel()]
         for name, metric in found:
             results[name] = float(metric(output, targets, kind))
     return results

@@ -46,6 +46,7 @@ class Task:
     clip_value: float = 0.0
     validation: tuple[Any, ...] | None = None
     threads: tuple[int, int] = (1, 1)  # asked for (0: nobody did), available
+    cut: tuple[int, bool] = (0, False)  # of sequences: steps of a piece (0: all), whether the gradient ends there
     order: tuple[Any, Array] | None = None  # a bit generator of NumPy's, which shuffles this order (None: nobody does)
     inverse_scaling: tuple[float, float, float] | None = None  # initial rate, power, samples seen before
     plateau: Plateau | None = None
@@ -106,6 +107,7 @@ def run(network: Network, found: Loss | CustomLoss | None, task: Task) -> Result
             seconds=task.seconds,
             stops_at_divergence=task.stops_at_divergence,
             score=task.score,
+            cut=task.cut,
             on_begin=on_begin,
             after_epoch=task.after_epoch,
         )

@@ -1,16 +1,17 @@
-"""The network: what a user trains and asks. It converts and explains; the core refuses what is not as it expects."""
+"""The network as a user trains it. It converts and explains; the core refuses what is not as it expects."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..data import as_matrix
-from ..layers import Dense
-from . import fitting, preparing
-from .structure import Array, Structure
+from . import fitting, preparing, recurrence
+from .answers import Answers
+from .inputs import first_states, gives_sequences
+from .structure import Array
 
 if TYPE_CHECKING:
     from ..history import History
@@ -20,15 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["Network"]
 
 
-class Network(Structure):
-    """A feed-forward network, trained by backpropagation in one native loop.
+class Network(Answers):
+    """A network, feed-forward or recurrent, trained by backpropagation in one native loop.
 
     Parameters
     ----------
     layers : sequence of layers
-        At least one, the last one dense; see `Dense` and `Dropout`.
-    input_shape : int or tuple of one int, optional
-        Number of features. None: taken from X when the network first sees data.
+        At least one, the last one dense; see `Dense`, `Dropout`, `LayerNorm`, `RNN`, `LSTM` and `GRU`.
+    input_shape : int or tuple, optional
+        Number of features; of sequences (n_steps, n_features), or (None, n_features) for any number of steps. None:
+        taken from X when the network first sees data.
     dtype : {"float32", "float64"}, default="float32"
         Of weights and arithmetic.
     seed : int, default=0
@@ -59,7 +61,7 @@ class Network(Structure):
         epochs: int = 1,
         batch_size: int = 32,
         shuffle: bool = True,
-        validation_data: tuple[Any, Any] | None = None,
+        validation_data: tuple[Any, ...] | None = None,
         validation_split: float = 0.0,
         sample_weight: Any = None,
         class_weight: Mapping[Any, float] | str | None = None,
@@ -68,15 +70,19 @@ class Network(Structure):
         clip_value: float | None = None,
         n_threads: int | None = None,
         verbose: int = 0,
+        lengths: Any = None,
+        bptt_steps: int | None = None,
+        checkpoint_steps: int | str | None = None,
     ) -> History:
         """Train on X and y; the weights go on from where they are, the optimizer starts afresh.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or of sequences (n_samples, n_steps, n_features)
             Converted once, never modified, and not copied when C-contiguous in the network's dtype.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            What the loss takes: numbers, class indices, probabilities, labels.
+            What the loss takes: numbers, class indices, probabilities, labels. Of a network that gives an output at
+            every step (n_samples, n_steps) or (n_samples, n_steps, n_outputs).
         loss : str, Loss or callable
             mse, mae, huber, log_cosh, poisson, quantile, cross_entropy, binary_cross_entropy, hinge, squared_hinge; an
             object such as ``Huber(delta=2.0)``; or a function ``loss(output, y) -> (value, gradient_of_output)`` on
@@ -90,7 +96,7 @@ class Network(Structure):
         shuffle : bool, default=True
             A new order for each epoch, from the network's seed.
         validation_data : tuple of (X, y), optional
-            The loss on it is in the history as "val_loss".
+            The loss on it is in the history as "val_loss". Of sequences also (X, y, lengths).
         validation_split : float, default=0.0
             In its place, this share of X and y, taken from their end before any shuffling; in [0, 1).
         sample_weight : array-like of shape (n_samples,), optional
@@ -107,6 +113,16 @@ class Network(Structure):
             while another fit runs. The results are the same bits for any number.
         verbose : int, default=0
             1 shows a progress bar.
+        lengths : array-like of int of shape (n_samples,), optional
+            How many steps of each sample of X there are; what stands behind them changes nothing. In its place X may be
+            a list of arrays.
+        bptt_steps : int, optional
+            Truncated backpropagation through time: sequences are gone through in chunks of so many steps. The state
+            flows on from chunk to chunk, the gradient ends there, and each chunk in which there is an output makes an
+            update of its own. Not with bidirectional layers.
+        checkpoint_steps : int or "auto", optional
+            Keep the states of every so manieth step only, and compute the others again on the way back: the same
+            gradients, bit for bit, from less memory and a third more work. "auto" is the root of the number of steps.
 
         Returns
         -------
@@ -142,17 +158,34 @@ class Network(Structure):
             clip_value=clip_value,
             n_threads=n_threads,
             verbose=verbose,
+            lengths=lengths,
+            bptt_steps=bptt_steps,
+            checkpoint_steps=checkpoint_steps,
         )
 
     def loss_and_gradients(
-        self, X: Any, y: Any, *, loss: str | Loss | CustomLoss, sample_weight: Any = None, n_threads: int | None = None
+        self,
+        X: Any,
+        y: Any,
+        *,
+        loss: str | Loss | CustomLoss,
+        sample_weight: Any = None,
+        n_threads: int | None = None,
+        lengths: Any = None,
+        initial_state: dict[str, Any] | None = None,
+        bptt_steps: int | None = None,
+        checkpoint_steps: int | str | None = None,
     ) -> tuple[float, dict[str, Array]]:
         """The loss of X and y taken as one batch, and its gradient for each parameter; without dropout.
 
         Parameters
         ----------
-        X, y, loss, sample_weight, n_threads
+        X, y, loss, sample_weight, n_threads, lengths, checkpoint_steps
             As in `fit`.
+        initial_state : dict of str to array-like, optional
+            As in `predict`.
+        bptt_steps : int, optional
+            The sum of the gradients of all chunks, with the same parameters in each.
 
         Returns
         -------
@@ -169,22 +202,27 @@ class Network(Structure):
         (22.5, {'0.weight': array([[-15.]]), '0.bias': array([-9.])})
         """
         threads = self._threads(n_threads)
-        features = self._features(X)
-        prepared = preparing.prepare(self, features, y, loss, sample_weight)
-        self._build_for(features)
+        inputs = self._inputs(X, lengths)
+        prepared = preparing.prepare(self, inputs.features, y, loss, sample_weight, lengths=inputs.lengths)
+        n_steps = inputs.features.shape[1] if inputs.are_sequences else None
+        own_loss = callable(prepared.loss)
+        cut = recurrence.cut_of(self, n_steps, bptt_steps, checkpoint_steps, own_loss=own_loss)
+        self._build_for(inputs.features)
+        states = first_states(self, initial_state, inputs.n_samples)
         gradients = self._native.allocate()
         value = self._native.loss_and_gradients(
             self._flat,
             prepared.loss,
-            features,
+            inputs.for_core(states),
             prepared.targets,
-            prepared.weights,
+            preparing.output_weights(self, inputs, prepared.weights),
             gradients,
+            cut,
             *threads,
         )
         return value, self._read(gradients)
 
-    def forward(self, X: Any) -> Array:
+    def forward(self, X: Any, *, lengths: Any = None) -> Array:
         """The output for X, as `predict`, and keeps what `backward` needs; for callers with a loss of their own.
 
         Without dropout, as all but the steps of a training.
@@ -199,17 +237,20 @@ class Network(Structure):
         >>> sorted(network.gradients)
         ['0.bias', '0.weight']
         """
-        features = self._features(X)
-        self._build_for(features)
-        return np.asarray(self._native.forward(self._flat, features))
+        inputs = self._inputs(X, lengths)
+        self._build_for(inputs.features)
+        output = np.asarray(self._native.forward(self._flat, inputs.for_core()))
+        self._shape_of_pass = inputs.features.shape
+        return output.reshape(*inputs.features.shape[:2], -1) if gives_sequences(self, inputs) else output
 
     def backward(self, grad_output: Any) -> Array:
         """From dL/d(output) of the last `forward`: returns dL/dX, and leaves dL/dparameter in `gradients`.
 
         Parameters
         ----------
-        grad_output : array-like of shape (n_samples, n_outputs)
-            The gradient of the caller's loss; a mean over the batch is the caller's to take.
+        grad_output : array-like of the shape of the output
+            The gradient of the caller's loss; a mean over the batch is the caller's to take. That of steps which do not
+            exist is not looked at.
 
         Raises
         ------
@@ -217,11 +258,15 @@ class Network(Structure):
             There was no forward before, or the shape is another than its output's.
         """
         self._require_built()
+        if self._native.gives_sequences:
+            grad_output = np.asarray(grad_output)
+            if grad_output.ndim == 3:
+                grad_output = grad_output.reshape(-1, grad_output.shape[2])
         gradient = as_matrix(grad_output, self.dtype, name="grad_output")
         flat = self._native.allocate()
         grad_input = self._native.backward(gradient, flat)
         self._gradients = flat
-        return np.asarray(grad_input)
+        return np.asarray(grad_input).reshape(self._shape_of_pass)
 
     @property
     def gradients(self) -> dict[str, Array]:
@@ -229,112 +274,3 @@ class Network(Structure):
         if self._gradients is None:
             raise ValueError("there are no gradients yet: call forward(X), then backward(grad_output)")
         return self._read(self._gradients)
-
-    def predict(self, X: Any, *, n_threads: int | None = None) -> Array:
-        """The network's output, after the last layer's activation.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        n_threads : int, optional
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_outputs)
-            Of the network's dtype. Logits, where the last layer is linear and the loss cross-entropy: see
-            `predict_proba`.
-        """
-        if n_threads is None and self._native is not None:
-            small = self._native.predict_small(self._flat, X)  # most of a short answer would be the checks below
-            if small is not None:
-                return np.asarray(small)
-        threads = self._threads(n_threads)
-        features = self._features(X)
-        self._build_for(features)
-        return np.asarray(self._native.predict(self._flat, features, "", *threads))
-
-    __call__ = predict
-
-    def predict_proba(self, X: Any, *, n_threads: int | None = None) -> Array:
-        """Probabilities: softmax of the output after training with cross_entropy, sigmoid with binary_cross_entropy.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        n_threads : int, optional
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_outputs)
-
-        Raises
-        ------
-        ValueError
-            The network was neither trained with one of these losses nor ends in softmax or sigmoid.
-        """
-        activation = preparing.probability_activation(self)
-        threads = self._threads(n_threads)
-        features = self._features(X)
-        self._build_for(features)
-        return np.asarray(self._native.predict(self._flat, features, activation, *threads))
-
-    def evaluate(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        loss: str | Loss | CustomLoss | None = None,
-        metrics: Sequence[str | Callable[[Array, Array], float]] = (),
-        sample_weight: Any = None,
-        n_threads: int | None = None,
-    ) -> dict[str, float]:
-        """The loss on X and y, and metrics.
-
-        Parameters
-        ----------
-        X, y, sample_weight, n_threads
-            As in `fit`.
-        loss : str, Loss or callable, optional
-            By default the loss of the last fit.
-        metrics : sequence of str or callable
-            "accuracy", "mae", "mse", "r2", or functions ``metric(output, y) -> float``.
-
-        Returns
-        -------
-        dict of str to float
-            "loss" (penalties included) and each metric by its name.
-        """
-        return fitting.evaluate(
-            self, X, y, loss=loss, metrics=metrics, sample_weight=sample_weight, n_threads=n_threads
-        )
-
-    def __repr__(self) -> str:
-        layers = ", ".join(
-            f"Dense({layer.units}, {layer.activation!r})" if isinstance(layer, Dense) else f"Dropout({layer.rate})"
-            for layer in self.layers
-        )
-        return f"Network([{layers}], input_shape={self.input_shape}, dtype={self.dtype.name!r}, seed={self.seed})"
-
-    def summary(self) -> None:
-        """Print the layers with their shapes and numbers of parameters.
-
-        Examples
-        --------
-        >>> import deltarule as dr
-        >>> dr.Network([dr.Dense(3, "tanh"), dr.Dense(1)], input_shape=2).summary()
-        layer  type   activation  output shape  parameters
-        0      dense  tanh        (n, 3)                 9
-        1      dense  identity    (n, 1)                 4
-        13 parameters, float32, from 2 inputs
-        """
-        self._require_built()
-        kinds = max(6, *(len(layer.type) for layer in self.layers))
-        print(f"{'layer':<6} {'type':<{kinds}} {'activation':<11} {'output shape':<13} parameters")
-        units = self.input_shape
-        for number, layer in enumerate(self.layers):
-            count = sum(int(np.prod(shape)) for _, shape, of in self._native.tensors if of == number)
-            units, detail = (
-                (layer.units, layer.activation) if isinstance(layer, Dense) else (units, f"rate {layer.rate:g}")
-            )
-            print(f"{layer.name or number!s:<6} {layer.type:<{kinds}} {detail:<11} {f'(n, {units})':<13} {count:>10}")
-        print(f"{self.n_parameters} parameters, {self.dtype.name}, from {self.input_shape} inputs")

@@ -12,13 +12,22 @@ import numpy as np
 
 from ..data import as_sample_weight, as_targets, class_weights
 from ..losses import CustomLoss, Loss, find_loss
+from .inputs import Inputs, gives_sequences, read_targets
 from .structure import WORDS, Array
 
 if TYPE_CHECKING:
     from ..optimizers import Optimizer
     from .network import Network
 
-__all__ = ["Prepared", "check_output", "optimizer_for_core", "prepare", "probability_activation", "with_class_weight"]
+__all__ = [
+    "Prepared",
+    "check_output",
+    "optimizer_for_core",
+    "output_weights",
+    "prepare",
+    "probability_activation",
+    "with_class_weight",
+]
 
 # The last activation that makes a probability of the output, for each loss that has one.
 _LINKS = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
@@ -40,29 +49,46 @@ def prepare(
     loss: str | Loss | CustomLoss,
     sample_weight: Any,
     name: str = "y",
+    lengths: Array | None = None,
 ) -> Prepared:
-    """Check loss, targets and weights against the network and each other."""
+    """Check loss, targets and weights against the network and each other; weights are those of the samples."""
     found = find_loss(loss)
-    n_samples = len(features)
+    inputs = Inputs(features, lengths)
     if not isinstance(found, Loss):
-        return _prepare_custom(network, n_samples, y, found, sample_weight, name)
+        return _prepare_custom(network, inputs, y, found, sample_weight, name)
     outputs = network._last.units
     check_output(network, found)
-    targets = as_targets(y, n_samples, kind=found.targets, outputs=outputs, dtype=network.dtype, name=name)
-    weights = as_sample_weight(sample_weight, n_samples, network.dtype)
+    rows = len(features)
+    if gives_sequences(network, inputs):
+        y = read_targets(inputs, y, outputs, found.targets, name)
+        rows = len(y)
+    targets = as_targets(y, rows, kind=found.targets, outputs=outputs, dtype=network.dtype, name=name)
+    weights = as_sample_weight(sample_weight, len(features), network.dtype)
     return Prepared((found.name, found.parameter), targets, weights, found)
 
 
-def with_class_weight(network: Network, prepared: Prepared, class_weight: Mapping[Any, float] | str | None) -> Prepared:
-    """The weight of each training sample times that of its class."""
+def output_weights(network: Network, inputs: Inputs, weights: Array | None) -> Array | None:
+    """Weights of the samples as those of the outputs, of which sequences may have one at each step."""
+    if weights is None or not gives_sequences(network, inputs) or len(weights) != inputs.n_samples:
+        return weights
+    return np.repeat(weights, inputs.features.shape[1])
+
+
+def with_class_weight(
+    network: Network, inputs: Inputs, prepared: Prepared, class_weight: Mapping[Any, float] | str | None
+) -> Prepared:
+    """The weight of each training sample, or of each of its steps, times that of its class."""
     if class_weight is None:
         return prepared
     if prepared.targets is None or not isinstance(prepared.found, Loss):
         raise ValueError("class_weight does not reach a loss of your own: weigh the samples inside the function")
     outputs, targets = network._last.units, prepared.targets
-    weights = class_weights(class_weight, targets, outputs, network.dtype, prepared.found.targets)
-    if prepared.weights is not None:
-        weights = weights * prepared.weights
+    there = inputs.exists.ravel() if gives_sequences(network, inputs) else np.ones(len(targets), bool)
+    weights = np.zeros(len(targets), network.dtype)
+    weights[there] = class_weights(class_weight, targets[there], outputs, network.dtype, prepared.found.targets)
+    of_samples = output_weights(network, inputs, prepared.weights)
+    if of_samples is not None:
+        weights = weights * of_samples
     return prepared._replace(weights=as_sample_weight(weights, len(targets), network.dtype))
 
 
@@ -88,21 +114,33 @@ def check_output(network: Network, loss: Loss) -> None:
 
 
 def _prepare_custom(
-    network: Network, n_samples: int, y: Any, loss: CustomLoss, sample_weight: Any, name: str
+    network: Network, inputs: Inputs, y: Any, loss: CustomLoss, sample_weight: Any, name: str
 ) -> Prepared:
     if sample_weight is not None:
         raise ValueError("sample_weight does not reach a loss of your own: weigh the samples inside the function")
     targets = np.asarray(y)
-    if targets.ndim == 0 or len(targets) != n_samples:
+    if targets.ndim == 0 or len(targets) != inputs.n_samples:
         raise ValueError(
-            f"{name} has shape {targets.shape} but X has {n_samples} rows: each sample needs one target; check how the "
+            f"{name} has shape {targets.shape} but X has {inputs.n_samples} rows: each sample needs one target; check how the "
             "two were split"
         )
 
     def batch_loss(output: Array, samples: Array) -> tuple[float, Array]:
         return _checked_answer(loss(output, targets[samples]), output)
 
-    return Prepared(batch_loss, None, None, loss)
+    if not gives_sequences(network, inputs):
+        return Prepared(batch_loss, None, None, loss)
+    n_steps = inputs.features.shape[1]
+
+    def sequence_loss(rows: Array, places: Array) -> tuple[float, Array]:
+        # The core has a row for each step that exists, the function sees whole sequences.
+        samples, of_sample = np.unique(places // n_steps, return_inverse=True)
+        output = np.zeros((len(samples), n_steps, rows.shape[1]), rows.dtype)
+        output[of_sample, places % n_steps] = rows
+        value, gradient = batch_loss(output, samples)
+        return value, np.ascontiguousarray(gradient[of_sample, places % n_steps])
+
+    return Prepared(sequence_loss, None, None, loss)
 
 
 def _checked_answer(answer: Any, output: Array) -> tuple[float, Array]:

@@ -16,10 +16,11 @@ import numpy.typing as npt
 
 from .. import _core
 from ..data import as_matrix
-from ..layers import Dense, Layer, layer_from_spec
+from ..layers import Dense, Layer, Recurrent, layer_from_spec
 from ..losses import CustomLoss, Loss
 from ..names import did_you_mean, require_integer
 from ..threads import available_threads, resolve_threads
+from .inputs import Inputs, has_recurrent, read_inputs
 
 __all__ = ["WORDS", "Array", "Structure", "all_finite", "isa", "isas", "peak_float32", "vocabulary"]
 
@@ -79,7 +80,7 @@ class Structure:
     def __init__(
         self,
         layers: Sequence[Layer],
-        input_shape: int | tuple[int, ...] | None = None,
+        input_shape: int | tuple[int | None, ...] | None = None,
         dtype: npt.DTypeLike = "float32",
         seed: int = 0,
     ) -> None:
@@ -94,34 +95,53 @@ class Structure:
         if not self.layers:
             raise ValueError("layers=[]: a network needs at least one layer, such as deltarule.Dense(1)")
         if not isinstance(self.layers[-1], Dense):
-            raise ValueError(
-                f"{self.layers[-1]!r} is the last layer: it would drop out what the network gives; end in Dense, such "
-                "as deltarule.Dense(1)"
+            why = (
+                "what it gives lies between -1 and 1, or above 0"
+                if isinstance(self.layers[-1], Recurrent)
+                else "it would drop out what the network gives"
             )
+            raise ValueError(f"{self.layers[-1]!r} is the last layer: {why}; end in Dense, such as deltarule.Dense(1)")
         self.dtype = _check_dtype(dtype)
         self.seed = require_integer("seed", seed, least=0, most=2**64 - 1)
         self._check_names()
         self.loss: Loss | CustomLoss | None = None  # of the last fit
         self._epochs = np.zeros(1, np.int64)  # the core counts in it
         self._gradients: Array | None = None
+        self._shape_of_pass: tuple[int, ...] = ()
         self._native: Any = None
+        self._shape: int | tuple[int | None, int] | None = None
         self._flat: Any = None
         if input_shape is not None:
-            self._build(_check_input_shape(input_shape))
+            self._build(self._checked_shape(input_shape))
 
     def _check_names(self) -> None:
         for number, layer in enumerate(self.layers):
             spec = layer.to_spec()
-            for argument, known in (("activation", WORDS["activations"]), ("init", WORDS["initializers"])):
+            names = WORDS["initializers"]
+            for argument, known in (
+                ("activation", WORDS["activations"]),
+                ("init", names),
+                ("recurrent_init", names),
+            ):
                 if argument in spec and spec[argument] not in known:
                     raise ValueError(
                         f"layer {number} has {argument}={getattr(layer, argument)!r}, which is unknown: "
                         f"{did_you_mean(spec[argument], known)}"
                     )
 
-    def _build(self, inputs: int, *, initialize: bool = True) -> None:
-        spec = {"inputs": inputs, "layers": [layer.to_spec() for layer in self.layers]}
-        native = _NATIVE[self.dtype.name](spec)
+    def _checked_shape(self, input_shape: Any) -> int | tuple[int | None, int]:
+        shape = _check_input_shape(input_shape)
+        if isinstance(shape, int) and has_recurrent(self):
+            raise ValueError(
+                f"input_shape={input_shape!r}: recurrent layers read sequences; give input_shape=(n_steps, {shape}), or "
+                f"(None, {shape}) for any number of steps"
+            )
+        return shape
+
+    def _build(self, shape: int | tuple[int | None, int], *, initialize: bool = True) -> None:
+        inputs = shape if isinstance(shape, int) else shape[1]
+        layers = [layer.to_spec() for layer in self.layers]
+        native = _NATIVE[self.dtype.name]({"inputs": inputs, "sequences": isinstance(shape, tuple), "layers": layers})
         try:
             flat = native.allocate()
         except MemoryError:
@@ -131,17 +151,22 @@ class Structure:
             ) from None
         if initialize:
             native.initialize(flat, self.seed)
-        self._native, self._flat = native, flat
+        self._native, self._flat, self._shape = native, flat, shape
 
     def _features(self, X: Any, name: str = "X") -> Array:
-        """X as the core takes it."""
-        return as_matrix(X, self.dtype, name=name, columns=self.input_shape)
+        """X as an array that has been checked."""
+        return read_inputs(self, X, None, name).features
+
+    def _inputs(self, X: Any, lengths: Any = None, name: str = "X") -> Inputs:
+        """X, and the lengths of sequences."""
+        return read_inputs(self, X, lengths, name)
 
     def _build_for(self, features: Array) -> None:
         """A network without an input shape takes its own from the first data that has passed every check."""
         with _BUILDING:
             if self._native is None:
-                self._build(features.shape[1])
+                columns = int(features.shape[-1])
+                self._build(columns if features.ndim == 2 else (None, columns))
 
     def _require_built(self) -> None:
         if self._native is None:
@@ -157,9 +182,9 @@ class Structure:
         return last
 
     @property
-    def input_shape(self) -> int | None:
-        """Number of features; None until it is known."""
-        return None if self._native is None else int(self._native.inputs)
+    def input_shape(self) -> int | tuple[int | None, int] | None:
+        """Number of features, of sequences (n_steps or None for any, n_features); None until it is known."""
+        return self._shape
 
     @property
     def epochs_trained(self) -> int:
@@ -251,7 +276,7 @@ class Structure:
         """What the network is, as a plain dict that JSON can hold."""
         return {
             "layers": [layer.to_spec() for layer in self.layers],
-            "input_shape": [self.input_shape] if self._native is not None else None,
+            "input_shape": [self._shape] if isinstance(self._shape, int) else self._shape and list(self._shape),
             "dtype": self.dtype.name,
             "seed": self.seed,
         }
@@ -265,12 +290,14 @@ class Structure:
         if not isinstance(spec, dict) or set(spec) != {"layers", "input_shape", "dtype", "seed"}:
             raise ValueError(f"the spec is {str(spec)[:200]}: expected a dict of layers, input_shape, dtype and seed")
         layers, shape = spec["layers"], spec["input_shape"]
-        if not isinstance(layers, list) or not (shape is None or (isinstance(shape, list) and len(shape) == 1)):
-            raise ValueError("the spec has layers that are no list, or an input_shape other than [n_features]")
-        inputs = None if shape is None else shape[0]
+        if not isinstance(layers, list) or not (shape is None or (isinstance(shape, list) and len(shape) in (1, 2))):
+            raise ValueError(
+                "the spec has layers that are no list, or an input_shape other than [n_features] or "
+                "[n_steps, n_features]"
+            )
         network = cls([layer_from_spec(layer) for layer in layers], None, spec["dtype"], spec["seed"])
-        if inputs is not None:
-            network._build(_check_input_shape(inputs), initialize=initialize)
+        if shape is not None:
+            network._build(network._checked_shape(shape), initialize=initialize)
         return network
 
     def __getstate__(self) -> dict[str, Any]:
@@ -321,8 +348,29 @@ class Structure:
     def _threads(self, n_threads: int | None) -> tuple[int, int]:
         return resolve_threads(n_threads), available_threads()
 
-    def _stepper(self, *arguments: Any) -> Any:
-        return _STEPPER[self.dtype.name](self._native, self._flat, *arguments, self.seed, self._epochs)
+    def _stepper(
+        self,
+        loss: Any,
+        optimizer: Any,
+        state: Any,
+        carry: Any,
+        clipping: tuple[float, float],
+        target_range: Any,
+        cut: Any,
+    ) -> Any:
+        return _STEPPER[self.dtype.name](
+            self._native,
+            self._flat,
+            loss,
+            optimizer,
+            state,
+            carry,
+            *clipping,
+            target_range,
+            self.seed,
+            self._epochs,
+            cut,
+        )
 
 
 def _check_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
@@ -335,9 +383,17 @@ def _check_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     return result
 
 
-def _check_input_shape(input_shape: Any) -> int:
-    if isinstance(input_shape, (tuple, list)):
-        if len(input_shape) != 1:
-            raise ValueError(f"input_shape={input_shape!r}: expected the number of features, such as 784 or (784,)")
-        input_shape = input_shape[0]
-    return require_integer("input_shape", input_shape, least=1, most=2**31 - 1)
+def _check_input_shape(input_shape: Any) -> int | tuple[int | None, int]:
+    most = 2**31 - 1
+    if not isinstance(input_shape, (tuple, list)):
+        return require_integer("input_shape", input_shape, least=1, most=most)
+    if len(input_shape) not in (1, 2):
+        raise ValueError(
+            f"input_shape={input_shape!r}: expected the number of features, such as 784 or (784,), or of sequences "
+            "(n_steps, n_features), such as (50, 8) or (None, 8)"
+        )
+    features = require_integer("input_shape", input_shape[-1], least=1, most=most)
+    if len(input_shape) == 1:
+        return features
+    steps = input_shape[0]
+    return (None if steps is None else require_integer("input_shape[0]", steps, least=1, most=most)), features

@@ -1,7 +1,8 @@
 """Who is measured, each in its best form: data in memory, no loader, the fastest calls that its library offers.
 
 To add one: a module with `NEEDS` (libraries, as pip knows them) and `forms(problem)` (name -> a function that makes the
-peer), and its row in FAMILIES. Libraries are found by name at run time: they are neighbours, not dependencies.
+peer), for dense networks or recurrent ones, and its row in FAMILIES. Libraries are found by name at run time: they are
+neighbours, not dependencies.
 """
 
 from __future__ import annotations
@@ -52,6 +53,9 @@ class Peer(ABC):
         """The mean loss over the whole data as it is now, by the same judge for all; not timed."""
         return self.problem.loss(self.weights())
 
+    def close(self) -> None:  # noqa: B027 - most have nothing to do here
+        """Give back what the peer holds beside memory."""
+
 
 Maker = Callable[[], Peer]
 
@@ -66,17 +70,19 @@ class Family:
     ----------
     name : str
         As in ``bench --peers name``.
-    module : str
-        In this folder.
+    dense, recurrent : str, default=""
+        The modules in this folder that train networks of this structure; empty: the library is no peer in those cells.
     """
 
     name: str
-    module: str
+    dense: str = ""
+    recurrent: str = ""
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Libraries, as pip knows them."""
-        return tuple(self._module().NEEDS)
+        modules = [_module(name) for name in (self.dense, self.recurrent) if name]
+        return tuple(dict.fromkeys(need for module in modules for need in module.NEEDS))
 
     def missing(self) -> list[str]:
         """Those of them that are not installed."""
@@ -88,11 +94,13 @@ class Family:
 
     def forms(self, problem: Problem) -> Mapping[str, Maker]:
         """What to measure of it, by name; nothing is made, and no library imported, before the function is called."""
-        found: Mapping[str, Maker] = self._module().forms(problem)
+        name = {"dense": self.dense, "recurrent": self.recurrent}[problem.cell.structure]
+        found: Mapping[str, Maker] = _module(name).forms(problem) if name else {}
         return found
 
-    def _module(self) -> Any:
-        return import_module(f".{self.module}", __name__)
+
+def _module(name: str) -> Any:
+    return import_module(f".{name}", __name__)
 
 
 FAMILIES = {
@@ -100,9 +108,10 @@ FAMILIES = {
     for family in (
         Family("numpy", "numpy_by_hand"),
         Family("sklearn", "sklearn"),
-        Family("torch", "torch_eager"),
+        Family("torch", "torch_eager", "torch_recurrent"),
         Family("torch_compile", "torch_compile"),
-        Family("jax", "jax_scan"),
+        Family("jax", "jax_scan", "jax_recurrent"),
+        Family("keras", recurrent="keras_recurrent"),
     )
 }
 

@@ -98,7 +98,7 @@ class JaxScan(Peer):
                 else:
                     order = orders[number]
                 xs, ys = (array.at[order].get(mode="promise_in_bounds") for array in (X, y))
-            batches = tuple(array.reshape(cell.steps, cell.batch, array.shape[1]) for array in (xs, ys))
+            batches = tuple(array.reshape(cell.steps, cell.batch, *array.shape[1:]) for array in (xs, ys))
             return jax.lax.scan(step, state, batches, unroll=self._unroll)[0], key
 
         return jax.lax.fori_loop(0, epochs, epoch, (state, key))
@@ -108,9 +108,9 @@ class JaxScan(Peer):
         jnp, layers = self._numpy, self.problem.initial
 
         def zeros() -> Any:
-            return [(jnp.zeros(weight.shape), jnp.zeros(bias.shape)) for weight, bias in layers]
+            return [tuple(jnp.zeros(array.shape) for array in layer) for layer in layers]
 
-        initial = [(jnp.array(weight), jnp.array(bias)) for weight, bias in layers]
+        initial = [tuple(jnp.array(array) for array in layer) for layer in layers]
         self._state = (initial, zeros(), zeros(), jnp.zeros((), jnp.float32))
         self._key = self._jax.random.key(0)
 
@@ -133,7 +133,7 @@ class JaxScan(Peer):
 
     def weights(self) -> Weights:
         """Of the state."""
-        return [(np.asarray(weight), np.asarray(bias)) for weight, bias in self._state[0]]
+        return [tuple(np.asarray(array) for array in layer) for layer in self._state[0]]
 
 
 def forms(problem: Problem) -> Mapping[str, Maker]:

@@ -22,7 +22,8 @@ NEEDS: tuple[str, ...] = ()
 
 def _layers(flat: Array, widths: tuple[int, ...]) -> Weights:
     """Views of weights and biases in a flat array."""
-    views, start = [], 0
+    views: Weights = []
+    start = 0
     for inputs, units in pairwise(widths):
         end = start + inputs * units
         views.append((flat[start:end].reshape(inputs, units), flat[end : end + units]))

@@ -50,8 +50,7 @@ class Ours(Peer):
 
     def weights(self) -> Weights:
         """Of the network."""
-        state = self._network.state_dict()
-        return [(state[f"{i}.weight"], state[f"{i}.bias"]) for i in range(len(self.problem.cell.widths) - 1)]
+        return self.problem.weights_of(self._network)
 
 
 def forms(problem: Problem, threads: tuple[int, ...] = ()) -> Mapping[str, Maker]:

@@ -11,7 +11,16 @@ from ...threads import available_threads
 from ..cells import OPTIMIZERS, Problem, Weights
 from . import Maker, Peer, library
 
-__all__ = ["NEEDS", "TorchEager", "denormals_flushed", "forms", "forward_loss", "parameters", "targets"]
+__all__ = [
+    "NEEDS",
+    "TorchEager",
+    "by_threads",
+    "denormals_flushed",
+    "forms",
+    "forward_loss",
+    "parameters",
+    "targets",
+]
 
 NEEDS = ("torch",)
 
@@ -73,10 +82,16 @@ class TorchEager(Peer):
         torch = self._torch = library("torch")
         self._threads = threads
         self._X, self._y = torch.from_numpy(problem.X), targets(problem, torch)
-        self._initial = parameters(problem, torch)
+        self._initial = self._initial_parameters()
         self._parameters = [tensor.clone().requires_grad_() for tensor in self._initial]
-        self._loss = forward_loss(problem, torch)
+        self._loss = self._make_loss()
         self.reset()
+
+    def _initial_parameters(self) -> list[Any]:
+        return parameters(self.problem, self._torch)
+
+    def _make_loss(self) -> Any:
+        return forward_loss(self.problem, self._torch)
 
     def _optimizer(self) -> Any:
         optim, cell = self._torch.optim, self.problem.cell
@@ -122,7 +137,10 @@ class TorchEager(Peer):
 
 def forms(problem: Problem) -> Mapping[str, Maker]:
     """With one thread and, where there are more cores, with all of them."""
+    return by_threads(TorchEager, problem)
+
+
+def by_threads(peer: type[TorchEager], problem: Problem) -> Mapping[str, Maker]:
+    """A peer with one thread and, where there are more cores, with all of them."""
     most = available_threads()
-    return {
-        f"torch, {n} thread{'s' if n > 1 else ''}": partial(TorchEager, problem, threads=n) for n in sorted({1, most})
-    }
+    return {f"torch, {n} thread{'s' if n > 1 else ''}": partial(peer, problem, threads=n) for n in sorted({1, most})}

@@ -1,0 +1,272 @@
+"""What a network is asked: predictions, losses and metrics, its state along a stream, the memory of a fit, a summary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+
+from ..layers import Dense, Dropout, Layer, Recurrent
+from ..names import require_integer
+from ..optimizers import find_optimizer
+from . import fitting, preparing, recurrence
+from .inputs import first_states
+from .structure import Array, Structure
+
+if TYPE_CHECKING:
+    from ..losses import CustomLoss, Loss
+    from ..optimizers import Optimizer
+
+__all__ = ["Answers"]
+
+
+class Answers(Structure):
+    """A network without its training; see `Network`."""
+
+    @overload
+    def predict(
+        self,
+        X: Any,
+        *,
+        n_threads: int | None = None,
+        lengths: Any = None,
+        initial_state: dict[str, Any] | None = None,
+        return_state: Literal[False] = False,
+    ) -> Array: ...
+    @overload
+    def predict(
+        self,
+        X: Any,
+        *,
+        n_threads: int | None = None,
+        lengths: Any = None,
+        initial_state: dict[str, Any] | None = None,
+        return_state: Literal[True],
+    ) -> tuple[Array, dict[str, Array]]: ...
+    def predict(
+        self,
+        X: Any,
+        *,
+        n_threads: int | None = None,
+        lengths: Any = None,
+        initial_state: dict[str, Any] | None = None,
+        return_state: bool = False,
+    ) -> Array | tuple[Array, dict[str, Array]]:
+        """The network's output, after the last layer's activation.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or of sequences (n_samples, n_steps, n_features)
+        n_threads : int, optional
+        lengths : array-like of int of shape (n_samples,), optional
+            As in `fit`.
+        initial_state : dict of str to array-like of shape (n_samples, units), optional
+            What recurrent layers remember before the first step: "<layer>.hidden", of an LSTM also "<layer>.cell", of
+            the reverse direction with the ending "_reverse". 0 where nothing is named.
+        return_state : bool, default=False
+            Also give what they remember after each sample's last step.
+
+        Returns
+        -------
+        output : ndarray of shape (n_samples, n_outputs), or (n_samples, n_steps, n_outputs)
+            Of the network's dtype; at every step where all recurrent layers return sequences, 0 at steps that do not
+            exist. Logits, where the last layer is linear and the loss cross-entropy: see `predict_proba`.
+        state : dict of str to ndarray of shape (n_samples, units)
+            Where return_state asks for it.
+
+        Examples
+        --------
+        >>> import deltarule as dr, numpy as np
+        >>> network = dr.Network([dr.GRU(4), dr.Dense(1)], input_shape=(None, 2))
+        >>> X = np.ones((3, 10, 2))
+        >>> _, state = network.predict(X[:, :6], return_state=True)
+        >>> np.array_equal(network.predict(X[:, 6:], initial_state=state), network.predict(X))
+        True
+        """
+        plain = lengths is None and initial_state is None and not return_state
+        if n_threads is None and plain and self._native is not None:
+            small = self._native.predict_small(self._flat, X)  # most of a short answer would be the checks below
+            if small is not None:
+                return np.asarray(small)
+        output, state = self._predict(X, "", n_threads, lengths, initial_state)
+        return (output, state) if return_state else output
+
+    __call__ = predict
+
+    def _predict(
+        self, X: Any, activation: str, n_threads: int | None, lengths: Any, initial_state: dict[str, Any] | None
+    ) -> tuple[Array, dict[str, Array]]:
+        threads = self._threads(n_threads)
+        inputs = self._inputs(X, lengths)
+        self._build_for(inputs.features)
+        states = first_states(self, initial_state, inputs.n_samples)
+        return recurrence.predict(self, inputs, activation, states, threads)
+
+    def predict_proba(self, X: Any, *, n_threads: int | None = None, lengths: Any = None) -> Array:
+        """Probabilities: softmax of the output after training with cross_entropy, sigmoid with binary_cross_entropy.
+
+        Parameters
+        ----------
+        X, n_threads, lengths
+            As in `predict`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_outputs), or (n_samples, n_steps, n_outputs)
+
+        Raises
+        ------
+        ValueError
+            The network was neither trained with one of these losses nor ends in softmax or sigmoid.
+        """
+        activation = preparing.probability_activation(self)
+        return self._predict(X, activation, n_threads, lengths, None)[0]
+
+    def stream(self) -> recurrence.Stream:
+        """Follow a stream step by step, with a network of recurrent layers that remembers in between.
+
+        Returns
+        -------
+        Stream
+            To be called with one step at a time, of shape (n_samples, n_features).
+
+        Examples
+        --------
+        >>> import deltarule as dr, numpy as np
+        >>> network = dr.Network([dr.RNN(4), dr.Dense(1)], input_shape=(None, 2))
+        >>> stream = network.stream()
+        >>> X = np.ones((1, 5, 2))
+        >>> outputs = [stream(X[:, step]) for step in range(5)]
+        >>> np.array_equal(outputs[-1], network.predict(X))
+        True
+        """
+        return recurrence.Stream(self)
+
+    def memory(
+        self,
+        batch_size: int = 32,
+        n_steps: int = 1,
+        *,
+        optimizer: str | Optimizer | type[Optimizer] = "adam",
+        bptt_steps: int | None = None,
+        checkpoint_steps: int | str | None = None,
+        ragged: bool = False,
+        clip: bool = False,
+    ) -> int:
+        """How many bytes a `fit` needs beside its data: parameters, the optimizer's state, and all of one batch.
+
+        Parameters
+        ----------
+        batch_size : int, default=32
+        n_steps : int, default=1
+            Of sequences.
+        optimizer, bptt_steps, checkpoint_steps
+            As in `fit`.
+        ragged : bool, default=False
+            Whether there will be `lengths`.
+        clip : bool, default=False
+            Whether gradients will be clipped, which needs all of them at once.
+
+        Returns
+        -------
+        int
+
+        Examples
+        --------
+        >>> import deltarule as dr
+        >>> network = dr.Network([dr.LSTM(64), dr.Dense(1)], input_shape=(None, 8))
+        >>> whole, kept = network.memory(32, 1000), network.memory(32, 1000, checkpoint_steps="auto")
+        >>> round(whole / kept)
+        23
+        """
+        self._require_built()
+        batch_size = require_integer("batch_size", batch_size, least=1)
+        n_steps = require_integer("n_steps", n_steps, least=1)
+        cut = recurrence.cut_of(
+            self, n_steps if isinstance(self.input_shape, tuple) else None, bptt_steps, checkpoint_steps
+        )
+        return recurrence.bytes_of_fit(self, batch_size, n_steps, ragged, cut, clip, find_optimizer(optimizer))
+
+    def evaluate(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        loss: str | Loss | CustomLoss | None = None,
+        metrics: Sequence[str | Callable[[Array, Array], float]] = (),
+        sample_weight: Any = None,
+        n_threads: int | None = None,
+        lengths: Any = None,
+    ) -> dict[str, float]:
+        """The loss on X and y, and metrics.
+
+        Parameters
+        ----------
+        X, y, sample_weight, n_threads, lengths
+            As in `fit`.
+        loss : str, Loss or callable, optional
+            By default the loss of the last fit.
+        metrics : sequence of str or callable
+            "accuracy", "mae", "mse", "r2", or functions ``metric(output, y) -> float``.
+
+        Returns
+        -------
+        dict of str to float
+            "loss" (penalties included) and each metric by its name.
+        """
+        return fitting.evaluate(
+            self, X, y, loss=loss, metrics=metrics, sample_weight=sample_weight, n_threads=n_threads, lengths=lengths
+        )
+
+    def __repr__(self) -> str:
+        layers = ", ".join(_short(layer) for layer in self.layers)
+        return f"Network([{layers}], input_shape={self.input_shape}, dtype={self.dtype.name!r}, seed={self.seed})"
+
+    def summary(self) -> None:
+        """Print the layers with their shapes and numbers of parameters.
+
+        Examples
+        --------
+        >>> import deltarule as dr
+        >>> dr.Network([dr.Dense(3, "tanh"), dr.Dense(1)], input_shape=2).summary()
+        layer  type   activation  output shape  parameters
+        0      dense  tanh        (n, 3)                 9
+        1      dense  identity    (n, 1)                 4
+        13 parameters, float32, from 2 inputs
+        """
+        self._require_built()
+        rows = [("layer", "type", "activation", "output shape", "parameters")]
+        shape = self.input_shape
+        units, steps = (shape[1], f"{shape[0] or 'steps'}, ") if isinstance(shape, tuple) else (shape, "")
+        for number, layer in enumerate(self.layers):
+            count = sum(int(np.prod(shape)) for _, shape, of in self._native.tensors if of == number)
+            if isinstance(layer, Recurrent):
+                units, steps = layer.outputs, steps if layer.return_sequences else ""
+            elif isinstance(layer, Dense):
+                units = layer.units
+            rows.append((layer.name or str(number), layer.type, _detail(layer), f"(n, {steps}{units})", str(count)))
+        least = (6, 6, 11, 13, 10)
+        widths = [max(most, *(len(row[column]) for row in rows)) for column, most in enumerate(least)]
+        for row in rows:
+            cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+            print(" ".join([*cells, row[-1].rjust(widths[-1])]))
+        inputs = f"{shape[1]} inputs at each step" if isinstance(shape, tuple) else f"{shape} inputs"
+        print(f"{self.n_parameters} parameters, {self.dtype.name}, from {inputs}")
+
+
+def _short(layer: Layer) -> str:
+    if isinstance(layer, Dense):
+        return f"Dense({layer.units}, {layer.activation!r})"
+    if isinstance(layer, Dropout):
+        return f"Dropout({layer.rate})"
+    if not isinstance(layer, Recurrent):
+        return f"{type(layer).__name__}()"
+    options = [name for name in ("return_sequences", "bidirectional") if getattr(layer, name)]
+    return f"{type(layer).__name__}({', '.join([str(layer.units), *(f'{name}=True' for name in options)])})"
+
+
+def _detail(layer: Layer) -> str:
+    if isinstance(layer, Dropout):
+        return f"rate {layer.rate:g}"
+    return str(getattr(layer, "activation", ""))
