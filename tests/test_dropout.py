@@ -352,7 +352,7 @@ class TestBadInput:
         with pytest.raises(ValueError, match=r"Dropout\(rate=0.*is the last layer.*end in Dense"):
             dr.Network(layers)
         native = {"inputs": 2, "layers": [layer.to_spec() for layer in layers]}
-        with pytest.raises(ValueError, match=r"the last layer is Dropout.*end in Dense"):
+        with pytest.raises(ValueError, match=r"the last layer is of type \"dropout\".*end in Dense"):
             _core.NetworkFloat32(native)
         with pytest.raises(ValueError, match="last layer is Dropout"):
             reference.Network([reference.Dropout(0.5)])

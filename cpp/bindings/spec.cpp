@@ -79,6 +79,8 @@ LayerSpec read_layer(const py::handle& object, Index number) {
     layer.type = reader.text("type");
     if (layer.type == "dropout") {
         layer.rate = reader.number("rate");
+    } else if (layer.type == "layer_norm") {
+        layer.eps = reader.number("eps");
     } else {
         layer.units = reader.integer("units");
         layer.activation = reader.text("activation");

@@ -22,6 +22,7 @@ struct TensorShape {
     bool is_vector; // (columns,), not (1, columns)
     bool penalized; // l1 and l2 act on it
     bool is_kept_transposed = false;
+    double start = 0; // of every element of a vector; a matrix is drawn
 
     Index kept_rows() const { return is_kept_transposed ? columns : rows; } // as it lies in memory
     Index kept_columns() const { return is_kept_transposed ? rows : columns; }
@@ -40,6 +41,7 @@ struct Tile {
 template <class T> struct LayerMemory {
     PanelView<T> input, output;
     T* saved = nullptr;          // beside the output, where the activation keeps its input
+    T* of_rows = nullptr;        // one number for each row, from the way forward to the way back
     PanelView<T> delta;          // dL/dz, of the output's shape
     PanelView<T> input_gradient; // dL/d(input), or the delta of the layer below; data is null where nobody needs it
     std::vector<PanelView<T>> tensors;     // in the order of Layer::tensors
@@ -70,7 +72,8 @@ template <class T> class Layer {
     Index inputs() const { return inputs_; }
     Index outputs() const { return outputs_; }
     virtual std::vector<TensorShape> tensors() const = 0;
-    virtual bool keeps_input() const = 0;      // needs `saved`
+    virtual bool keeps_input() const = 0;                // needs `saved`
+    virtual bool keeps_of_rows() const { return false; } // needs `of_rows`
     virtual bool keeps_transposed() const = 0; // needs `transposed`, where the gradient of the input is wanted
     // key: decides all that is random in this step
     virtual void forward(const LayerMemory<T>& memory, Index batch_first, Index batch_last,

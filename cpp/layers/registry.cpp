@@ -1,10 +1,12 @@
 #include "layers/registry.hpp"
 
 #include <cstdlib>
+#include <limits>
 
 #include "base/require.hpp"
 #include "layers/dense.hpp"
 #include "layers/dropout.hpp"
+#include "layers/layer_norm.hpp"
 #include "layers/narrow_dense.hpp"
 
 namespace deltarule {
@@ -26,6 +28,15 @@ std::unique_ptr<Layer<T>> make_dropout(const Kernels<T>& kernels, const LayerSpe
     return std::make_unique<Dropout<T>>(kernels, inputs, spec.number, spec.rate);
 }
 
+template <class T>
+std::unique_ptr<Layer<T>> make_layer_norm(const Kernels<T>& kernels, const LayerSpec& spec, Index inputs) {
+    using Limits = std::numeric_limits<T>;
+    require(spec.eps >= Limits::min() && spec.eps <= Limits::max(), "LayerNorm(eps=", spec.eps,
+            "): eps must be at least ", Limits::min(), " and at most ", Limits::max(),
+            ", as the network's dtype holds it");
+    return std::make_unique<LayerNorm<T>>(kernels, inputs, static_cast<T>(spec.eps));
+}
+
 template <class T> struct Row {
     const char* name;
     std::unique_ptr<Layer<T>> (*make)(const Kernels<T>&, const LayerSpec&, Index inputs);
@@ -33,6 +44,7 @@ template <class T> struct Row {
 template <class T> constexpr Row<T> rows[] = {
     {"dense", &make_dense<T>},
     {"dropout", &make_dropout<T>},
+    {"layer_norm", &make_layer_norm<T>},
 };
 
 } // namespace

@@ -19,7 +19,7 @@ struct LayerSpec {
     bool use_bias = true;
     std::string init = "auto";
     double l1 = 0, l2 = 0;
-    double rate = 0;
+    double rate = 0, eps = 0;
 };
 
 std::vector<std::string> layer_names();

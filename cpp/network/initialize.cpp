@@ -101,16 +101,19 @@ template <class T> void initialize(const Model<T>& model, std::uint64_t seed, T*
     for (std::size_t i = 0; i < model.tensors().size(); ++i) {
         const Tensor& tensor = model.tensors()[i];
         const LayerSpec& layer = model.spec().layers[static_cast<std::size_t>(tensor.layer)];
-        const Row& row = find(tensor.shape.is_vector ? "zeros"
-                              : layer.init == "auto" ? automatic(layer.activation)
-                                                     : layer.init);
+        const Index columns = tensor.shape.columns;
+        if (tensor.shape.is_vector) {
+            for (Index c = 0; c < columns; ++c)
+                parameters[model.place(tensor, 0, c)] = static_cast<T>(tensor.shape.start);
+            continue;
+        }
+        const Row& row = find(layer.init == "auto" ? automatic(layer.activation) : layer.init);
         const Buffer<double> drawn(multiply(tensor.shape.rows, tensor.shape.columns));
         look();
         Random random(seed, Stream::initialize, i);
         row.fill({drawn.data(), tensor.shape.rows, tensor.shape.columns},
                  row.size(static_cast<double>(tensor.shape.rows), static_cast<double>(tensor.shape.columns)), random,
                  look);
-        const Index columns = tensor.shape.columns;
         for (Index r = 0; r < tensor.shape.rows; ++r)
             for (Index c = 0; c < columns; ++c)
                 parameters[model.place(tensor, r, c)] = static_cast<T>(drawn[r * columns + c]);

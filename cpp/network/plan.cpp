@@ -72,6 +72,7 @@ template <class T> Plan<T>::Plan(const Model<T>& model, Index batch_size, Purpos
         if (!training) continue;
         if (layer.keeps_input() && (is_random || !layer.is_random()))
             layout.place(&memory.saved, stride, layer.outputs());
+        if (layer.keeps_of_rows()) layout.place(&memory.of_rows, 1, stride);
         if (!layer.trains_only()) layout.place(&memory.delta.data, stride, layer.outputs());
         if (i <= first_with_weights_ && !with_input) continue;
         if (layer.keeps_transposed()) layout.place(&memory.transposed.data, layer.outputs(), layer.inputs());

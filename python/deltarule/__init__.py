@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 from .errors import DivergenceError
 from .history import History
-from .layers import Dense, Dropout
+from .layers import Dense, Dropout, LayerNorm
 from .losses import (
     BinaryCrossEntropy,
     CrossEntropy,
@@ -63,6 +63,7 @@ __all__ = [
     "Hinge",
     "History",
     "Huber",
+    "LayerNorm",
     "LogCosh",
     "MeanAbsoluteError",
     "MeanSquaredError",

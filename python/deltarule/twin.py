@@ -98,8 +98,8 @@ class Twin:
             for array in moved.parameters.values():
                 array += error(array)
             for layer in moved.layers:
-                if isinstance(layer, reference.Dropout):
-                    continue
+                if isinstance(layer, reference.Dropout | reference.LayerNorm):
+                    continue  # no activation
                 layer.activation = cast(Any, _RoundedActivation(layer.activation, error))
             moved_value, moved_gradients = moved.loss_and_gradients(
                 self.X + error(self.X), y if self.own_loss else y + error(y), self._loss, self.sample_weight

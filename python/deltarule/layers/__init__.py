@@ -12,12 +12,13 @@ from typing import Any
 
 from .dense import Dense
 from .dropout import Dropout
+from .layer_norm import LayerNorm
 from .names import ALIASES
 
-__all__ = ["ALIASES", "LAYERS", "Dense", "Dropout", "Layer", "layer_from_spec"]
+__all__ = ["ALIASES", "LAYERS", "Dense", "Dropout", "Layer", "LayerNorm", "layer_from_spec"]
 
-Layer = Dense | Dropout
-LAYERS: dict[str, type[Layer]] = {Dense.type: Dense, Dropout.type: Dropout}
+Layer = Dense | Dropout | LayerNorm
+LAYERS: dict[str, type[Layer]] = {Dense.type: Dense, Dropout.type: Dropout, LayerNorm.type: LayerNorm}
 
 
 def layer_from_spec(spec: Any) -> Layer:

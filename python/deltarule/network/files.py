@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ..layers import Dropout
+from ..layers import Dropout, LayerNorm
 from ..losses import Loss, loss_from_spec
 
 if TYPE_CHECKING:
@@ -147,12 +147,13 @@ def _check_header(spec: Any, file: Any) -> None:
     for number, layer in enumerate(spec["layers"]):
         if isinstance(layer, dict) and layer.get("type") == Dropout.type:
             continue  # no arrays, and as many units as the layer before
-        units = layer.get("units") if isinstance(layer, dict) else None
+        is_norm = isinstance(layer, dict) and layer.get("type") == LayerNorm.type
+        units = inputs if is_norm else layer.get("units") if isinstance(layer, dict) else None
         if type(inputs) is not int or type(units) is not int or inputs < 1 or units < 1:
             raise ValueError(f"layer {number} of its spec has {inputs!r} inputs and {units!r} units")
         prefix = str(number) if layer.get("name") is None else layer["name"]
-        expected[f"{prefix}.weight"] = ([inputs, units], str(dtype))
-        if layer.get("use_bias"):
+        expected[f"{prefix}.weight"] = ([units] if is_norm else [inputs, units], str(dtype))
+        if is_norm or layer.get("use_bias"):
             expected[f"{prefix}.bias"] = ([units], str(dtype))
         inputs = units
     found = {}

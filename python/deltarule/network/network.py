@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data import as_matrix
-from ..layers import Dense
+from ..layers import Dense, Dropout, Layer
 from . import fitting, preparing
 from .structure import Array, Structure
 
@@ -26,7 +26,7 @@ class Network(Structure):
     Parameters
     ----------
     layers : sequence of layers
-        At least one, the last one dense; see `Dense` and `Dropout`.
+        At least one, the last one dense; see `Dense`, `Dropout` and `LayerNorm`.
     input_shape : int or tuple of one int, optional
         Number of features. None: taken from X when the network first sees data.
     dtype : {"float32", "float64"}, default="float32"
@@ -309,10 +309,12 @@ class Network(Structure):
         )
 
     def __repr__(self) -> str:
-        layers = ", ".join(
-            f"Dense({layer.units}, {layer.activation!r})" if isinstance(layer, Dense) else f"Dropout({layer.rate})"
-            for layer in self.layers
-        )
+        def brief(layer: Layer) -> str:
+            if isinstance(layer, Dense):
+                return f"Dense({layer.units}, {layer.activation!r})"
+            return f"Dropout({layer.rate})" if isinstance(layer, Dropout) else f"LayerNorm(eps={layer.eps:g})"
+
+        layers = ", ".join(map(brief, self.layers))
         return f"Network([{layers}], input_shape={self.input_shape}, dtype={self.dtype.name!r}, seed={self.seed})"
 
     def summary(self) -> None:
@@ -333,8 +335,9 @@ class Network(Structure):
         units = self.input_shape
         for number, layer in enumerate(self.layers):
             count = sum(int(np.prod(shape)) for _, shape, of in self._native.tensors if of == number)
-            units, detail = (
-                (layer.units, layer.activation) if isinstance(layer, Dense) else (units, f"rate {layer.rate:g}")
-            )
+            if isinstance(layer, Dense):
+                units, detail = layer.units, layer.activation
+            else:
+                detail = f"rate {layer.rate:g}" if isinstance(layer, Dropout) else f"eps {layer.eps:g}"
             print(f"{layer.name or number!s:<6} {layer.type:<{kinds}} {detail:<11} {f'(n, {units})':<13} {count:>10}")
         print(f"{self.n_parameters} parameters, {self.dtype.name}, from {self.input_shape} inputs")

@@ -95,8 +95,8 @@ class Structure:
             raise ValueError("layers=[]: a network needs at least one layer, such as deltarule.Dense(1)")
         if not isinstance(self.layers[-1], Dense):
             raise ValueError(
-                f"{self.layers[-1]!r} is the last layer: it would drop out what the network gives; end in Dense, such "
-                "as deltarule.Dense(1)"
+                f"{self.layers[-1]!r} is the last layer: end in Dense, whose units are the outputs, such as "
+                "deltarule.Dense(1)"
             )
         self.dtype = _check_dtype(dtype)
         self.seed = require_integer("seed", seed, least=0, most=2**64 - 1)
@@ -185,7 +185,7 @@ class Structure:
         return sum(int(np.prod(shape)) for _, shape, _ in self._native.tensors)
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of all parameters: weights of shape (inputs, units), biases (units,).
+        """Copies of all parameters: weights of shape (inputs, units), or (units,) of `LayerNorm`, biases (units,).
 
         Returns
         -------

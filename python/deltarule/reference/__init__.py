@@ -37,6 +37,7 @@ from . import activations, initializers, layers, losses, masks, network, optimiz
 from .activations import ACTIVATIONS
 from .clipping import clip_by_global_norm, clip_by_value
 from .initializers import INITIALIZERS
+from .layer_norm import LayerNorm
 from .layers import LAYERS, Dense, Dropout
 from .losses import LOSSES
 from .network import Network
@@ -50,6 +51,7 @@ __all__ = [
     "OPTIMIZERS",
     "Dense",
     "Dropout",
+    "LayerNorm",
     "Network",
     "activations",
     "clip_by_global_norm",

@@ -14,6 +14,7 @@ import numpy as np
 
 from . import activations
 from .activations import Activation, Array
+from .layer_norm import LayerNorm
 from .masks import dropout_mask
 
 
@@ -336,5 +337,5 @@ class Dropout:
         return 0.0
 
 
-Layer = Dense | Dropout
-LAYERS: dict[str, type[Layer]] = {Dense.type: Dense, Dropout.type: Dropout}
+Layer = Dense | Dropout | LayerNorm
+LAYERS: dict[str, type[Layer]] = {Dense.type: Dense, Dropout.type: Dropout, LayerNorm.type: LayerNorm}

@@ -48,7 +48,7 @@ class Network:
 
     Parameters
     ----------
-    layers : sequence of Dense and Dropout
+    layers : sequence of Dense, Dropout and LayerNorm
         At least one, in the order of the way forward; the last one is dense.
 
     Raises
