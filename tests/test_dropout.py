@@ -351,8 +351,8 @@ class TestBadInput:
     def test_the_last_layer(self, layers: list[Any]) -> None:
         with pytest.raises(ValueError, match=r"Dropout\(rate=0.*is the last layer.*end in Dense"):
             dr.Network(layers)
-        native = {"inputs": 2, "layers": [layer.to_spec() for layer in layers]}
-        with pytest.raises(ValueError, match=r"the last layer is Dropout.*end in Dense"):
+        native = {"inputs": 2, "sequences": False, "layers": [layer.to_spec() for layer in layers]}
+        with pytest.raises(ValueError, match=r"the last layer is of type \"dropout\".*end in Dense"):
             _core.NetworkFloat32(native)
         with pytest.raises(ValueError, match="last layer is Dropout"):
             reference.Network([reference.Dropout(0.5)])
@@ -369,6 +369,6 @@ class TestBadInput:
     def test_the_core_refuses_what_python_would_have(self, change: dict[str, Any], message: str) -> None:
         layers = [{**dr.Dropout(0.5).to_spec(), **change}, dr.Dense(1).to_spec()]
         with pytest.raises(ValueError, match=message):
-            _core.NetworkFloat64({"inputs": 2, "layers": layers})
+            _core.NetworkFloat64({"inputs": 2, "sequences": False, "layers": layers})
         with pytest.raises((ValueError, TypeError)):
             dr.Network.from_spec({"layers": layers, "input_shape": [2], "dtype": "float64", "seed": 0})

@@ -89,6 +89,8 @@ LayerSpec read_layer(const py::handle& object, Index number) {
     layer.type = reader.text("type");
     if (layer.type == "dropout") {
         layer.rate = reader.number("rate");
+    } else if (layer.type == "layer_norm") {
+        layer.eps = reader.number("eps");
     } else if (layer.type == "rnn" || layer.type == "lstm" || layer.type == "gru") {
         layer.units = reader.integer("units");
         if (layer.type == "rnn") layer.activation = reader.text("activation");

@@ -4,6 +4,7 @@
 #include "kernels/activations.hpp"
 #include "kernels/cells.hpp"
 #include "kernels/dropout.hpp"
+#include "kernels/layer_norm.hpp"
 #include "kernels/losses.hpp"
 #include "kernels/matmul.hpp"
 #include "kernels/narrow.hpp"
@@ -55,6 +56,9 @@ template <class T> constexpr Kernels<T> all_kernels() {
         .softmax_slope = &softmax_slope<T>,
         .drop_out = &drop_out<T>,
         .multiply_by = &multiply_by<T>,
+        .layer_norm = &layer_norm<T>,
+        .layer_norm_back = &layer_norm_back<T>,
+        .product_sums = &product_sums<T>,
         .add_penalty = &add_penalty<T>,
         .penalty_sums = &penalty_sums<T>,
         .sum_of_squares = &sum_of_squares<T>,

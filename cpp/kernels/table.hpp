@@ -120,6 +120,31 @@ template <class T> struct CellKernel {
     void (*backward)(const CellRows<T>&);
 };
 
+// Layer normalization of the rows first_row … last_row-1: output = x̂ · weight + bias, where x̂ is what the input is over the
+// columns less its mean, divided by sqrt(variance + eps).
+template <class T> struct LayerNormRows {
+    const T* input; // (rows, columns), as are output and normalized
+    T* output;
+    T* normalized;          // x̂, or null
+    T* inverse_deviation;   // 1 / sqrt(variance + eps) of each row, or null
+    const T *weight, *bias; // (columns)
+    Index stride;
+    Index columns;
+    Index first_row, last_row;
+    T eps;
+};
+
+// The way back of these rows, from delta = dL/d(output).
+template <class T> struct LayerNormBack {
+    const T *delta, *normalized; // (rows, columns), as is input_gradient
+    const T* inverse_deviation;
+    const T* weight;
+    T* input_gradient;
+    Index stride;
+    Index columns;
+    Index first_row, last_row;
+};
+
 // Value and gradient of a loss for the rows first_row … of a batch.
 template <class T> struct LossRows {
     const T* output; // (rows, columns)
@@ -213,6 +238,12 @@ template <class T> struct Kernels {
                           Index first_row, Index last_row);
     void (*drop_out)(const DropoutRows<T>&);
     Epilogue<T> multiply_by; // values *= saved
+    void (*layer_norm)(const LayerNormRows<T>&);
+    void (*layer_norm_back)(const LayerNormBack<T>&);
+    // Σ over the batch of delta · other, for the panels first … last-1, in place of what is in `sums` or added to it; `sums`
+    // points to where those begin
+    void (*product_sums)(const T* delta, const T* other, Index stride, Index batch, T* sums, Index first_panel,
+                         Index last_panel, bool accumulate);
     void (*add_penalty)(const T* weight, T* gradient, Index count, T l1, T l2);
     void (*penalty_sums)(const T* weight, Index count, double* absolute, double* squared);
     double (*sum_of_squares)(const T* values, Index count);

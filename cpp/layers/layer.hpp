@@ -26,6 +26,7 @@ struct TensorShape {
     // The columns are those of so many gates, each of which begins a panel; gate 0 is kept behind `rotation` others.
     Index gates = 1, rotation = 0;
     bool is_recurrent = false; // from the units to themselves
+    double start = 0;          // of every element of a vector; a matrix is drawn
 
     Index gate_columns() const { return columns / gates; }
     template <class T> Index kept_gate_columns() const {
@@ -54,6 +55,7 @@ struct Tile {
 template <class T> struct LayerMemory {
     PanelView<T> input, output;
     T* saved = nullptr;          // beside the output, where the activation keeps its input
+    T* of_rows = nullptr;        // one number for each row, from the way forward to the way back
     PanelView<T> delta;          // dL/dz, of the output's shape
     PanelView<T> input_gradient; // dL/d(input), or the delta of the layer below; data is null where nobody needs it
     std::vector<PanelView<T>> tensors;     // in the order of Layer::tensors
@@ -88,7 +90,8 @@ template <class T> class Layer {
     Index inputs() const { return inputs_; }
     Index outputs() const { return outputs_; }
     virtual std::vector<TensorShape> tensors() const = 0;
-    virtual bool keeps_input() const = 0;      // needs `saved`
+    virtual bool keeps_input() const = 0;                // needs `saved`
+    virtual bool keeps_of_rows() const { return false; } // needs `of_rows`
     virtual bool keeps_transposed() const = 0; // needs `transposed`, where the gradient of the input is wanted
     // Whether its input is sequences, whole: then batch_first … batch_last are samples, not rows.
     virtual bool unrolls() const { return false; }

@@ -1,10 +1,12 @@
 #include "layers/registry.hpp"
 
 #include <cstdlib>
+#include <limits>
 
 #include "base/require.hpp"
 #include "layers/dense.hpp"
 #include "layers/dropout.hpp"
+#include "layers/layer_norm.hpp"
 #include "layers/narrow_dense.hpp"
 #include "layers/recurrent.hpp"
 
@@ -40,13 +42,22 @@ std::unique_ptr<Layer<T>> make_recurrent(const Kernels<T>& kernels, const LayerS
     std::abort(); // not reached
 }
 
+template <class T>
+std::unique_ptr<Layer<T>> make_layer_norm(const Kernels<T>& kernels, const LayerSpec& spec, Index inputs) {
+    using Limits = std::numeric_limits<T>;
+    require(spec.eps >= Limits::min() && spec.eps <= Limits::max(), "LayerNorm(eps=", spec.eps,
+            "): eps must be at least ", Limits::min(), " and at most ", Limits::max(),
+            ", as the network's dtype holds it");
+    return std::make_unique<LayerNorm<T>>(kernels, inputs, static_cast<T>(spec.eps));
+}
+
 template <class T> struct Row {
     const char* name;
     std::unique_ptr<Layer<T>> (*make)(const Kernels<T>&, const LayerSpec&, Index inputs);
 };
 template <class T> constexpr Row<T> rows[] = {
-    {"dense", &make_dense<T>},    {"dropout", &make_dropout<T>}, {"rnn", &make_recurrent<T>},
-    {"lstm", &make_recurrent<T>}, {"gru", &make_recurrent<T>},
+    {"dense", &make_dense<T>},   {"dropout", &make_dropout<T>}, {"layer_norm", &make_layer_norm<T>},
+    {"rnn", &make_recurrent<T>}, {"lstm", &make_recurrent<T>},  {"gru", &make_recurrent<T>},
 };
 
 } // namespace

@@ -133,7 +133,9 @@ template <class T> void initialize(const Model<T>& model, std::uint64_t seed, T*
         Random random(seed, Stream::initialize, i);
         if (model.layers()[static_cast<std::size_t>(tensor.layer)]->unrolls())
             fill_recurrent(layer, tensor.shape, w, random, look);
-        else if (!tensor.shape.is_vector)
+        else if (tensor.shape.is_vector)
+            std::fill_n(w.data, columns, tensor.shape.start);
+        else
             fill(find(layer.init == "auto" ? automatic(layer.activation) : layer.init), w, random, look);
         for (Index r = 0; r < w.rows; ++r)
             for (Index c = 0; c < columns; ++c)

@@ -36,9 +36,8 @@ template <class T> Model<T>::Model(Spec spec, const KernelTable& table)
                 ": softmax is for the last layer only; use relu, tanh or another elementwise activation inside the "
                 "network");
     }
-    require(!layers_.back()->trains_only(),
-            "the last layer is Dropout: what the network gives would be dropped out itself; end "
-            "in Dense");
+    require(spec_.layers.back().type == "dense", "the last layer is of type \"", spec_.layers.back().type,
+            "\": end in Dense, whose units are the outputs");
 }
 
 template <class T> double Model<T>::operations_per_sample(double steps) const {

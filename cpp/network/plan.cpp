@@ -108,6 +108,7 @@ template <class T> Plan<T>::Plan(const Model<T>& model, const Capacity& capacity
         if (!training) continue;
         if (layer.keeps_input() && (is_random || !layer.is_random()))
             layout.place(&memory.saved, memory.output.rows, layer.outputs());
+        if (layer.keeps_of_rows()) layout.place(&memory.of_rows, 1, memory.output.rows);
         if (!layer.trains_only()) layout.place(&memory.delta.data, memory.delta.rows, layer.outputs());
         if (!with_input_gradient) continue;
         if (layer.keeps_transposed()) layout.place(&memory.transposed.data, layer.outputs(), layer.inputs());

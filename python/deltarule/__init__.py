@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 from .errors import DivergenceError
 from .history import History
-from .layers import GRU, LSTM, RNN, Dense, Dropout
+from .layers import GRU, LSTM, RNN, Dense, Dropout, LayerNorm
 from .losses import (
     BinaryCrossEntropy,
     CrossEntropy,
@@ -70,6 +70,7 @@ __all__ = [
     "Hinge",
     "History",
     "Huber",
+    "LayerNorm",
     "LogCosh",
     "MeanAbsoluteError",
     "MeanSquaredError",

@@ -178,6 +178,6 @@ def _require_finite(array: Array, lengths: npt.NDArray[np.int64] | None, name: s
     if wrong.any():
         place = [int(index) for index in np.argwhere(wrong)[0]]
         raise ValueError(
-            f"{name}{place} is {array[tuple(place)]}: every number must be finite and fit into {array.dtype}; fill it in, "
-            "or pass lengths= where it stands behind the end of its sample"
+            f"{name}{place} is {array[tuple(place)]}: every number must be finite and fit into {array.dtype}; fill "
+            "it in, or pass lengths= where it stands behind the end of its sample"
         )

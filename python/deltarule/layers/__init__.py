@@ -12,6 +12,7 @@ from typing import Any
 
 from .dense import Dense
 from .dropout import Dropout
+from .layer_norm import LayerNorm
 from .names import ALIASES
 from .recurrent import GRU, LSTM, RNN
 from .shapes import outputs_of, tensor_shapes
@@ -25,6 +26,7 @@ __all__ = [
     "Dense",
     "Dropout",
     "Layer",
+    "LayerNorm",
     "Recurrent",
     "layer_from_spec",
     "outputs_of",
@@ -32,8 +34,8 @@ __all__ = [
 ]
 
 Recurrent = RNN | LSTM | GRU
-Layer = Dense | Dropout | Recurrent
-LAYERS: dict[str, type[Layer]] = {layer.type: layer for layer in (Dense, Dropout, RNN, LSTM, GRU)}
+Layer = Dense | Dropout | LayerNorm | Recurrent
+LAYERS: dict[str, type[Layer]] = {layer.type: layer for layer in (Dense, Dropout, LayerNorm, RNN, LSTM, GRU)}
 
 
 def layer_from_spec(spec: Any) -> Layer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .dense import Dense
+from .layer_norm import LayerNorm
 from .recurrent import GRU, LSTM, RNN
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ def tensor_shapes(layer: Layer, inputs: int) -> dict[str, tuple[int, ...]]:
     """The shapes of the layer's tensors, by their names without the layer's own."""
     if isinstance(layer, Dense):
         return {"weight": (inputs, layer.units), **({"bias": (layer.units,)} if layer.use_bias else {})}
+    if isinstance(layer, LayerNorm):
+        return {"weight": (inputs,), "bias": (inputs,)}
     if not isinstance(layer, (RNN, LSTM, GRU)):
         return {}
     columns = layer.gates * layer.units

@@ -1,4 +1,4 @@
-"""What a network is asked: predictions, losses and metrics, its state along a stream, the memory of a fit, a summary."""
+"""What a network is asked: predictions, losses and metrics, streams, the memory of a fit, a summary."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from ..layers import Dense, Dropout, Layer, Recurrent
+from ..layers import Dense, Dropout, Layer, LayerNorm, Recurrent
 from ..names import require_integer
 from ..optimizers import find_optimizer
 from . import fitting, preparing, recurrence
@@ -260,8 +260,8 @@ def _short(layer: Layer) -> str:
         return f"Dense({layer.units}, {layer.activation!r})"
     if isinstance(layer, Dropout):
         return f"Dropout({layer.rate})"
-    if not isinstance(layer, Recurrent):
-        return f"{type(layer).__name__}()"
+    if isinstance(layer, LayerNorm):
+        return f"LayerNorm(eps={layer.eps:g})"
     options = [name for name in ("return_sequences", "bidirectional") if getattr(layer, name)]
     return f"{type(layer).__name__}({', '.join([str(layer.units), *(f'{name}=True' for name in options)])})"
 
@@ -269,4 +269,6 @@ def _short(layer: Layer) -> str:
 def _detail(layer: Layer) -> str:
     if isinstance(layer, Dropout):
         return f"rate {layer.rate:g}"
+    if isinstance(layer, LayerNorm):
+        return f"eps {layer.eps:g}"
     return str(getattr(layer, "activation", ""))

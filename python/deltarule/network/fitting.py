@@ -24,6 +24,7 @@ from .watchers import after_epoch, call, watchers_of
 
 if TYPE_CHECKING:
     from ..optimizers import Optimizer
+    from .answers import Answers
     from .network import Network
 
 __all__ = ["evaluate", "fit"]
@@ -193,7 +194,7 @@ def _divergence(
 
 
 def evaluate(
-    network: Network,
+    network: Answers,
     X: Any,
     y: Any,
     *,

@@ -17,7 +17,7 @@ from .structure import WORDS, Array
 
 if TYPE_CHECKING:
     from ..optimizers import Optimizer
-    from .network import Network
+    from .structure import Structure
 
 __all__ = [
     "Prepared",
@@ -43,7 +43,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(
-    network: Network,
+    network: Structure,
     features: Array,
     y: Any,
     loss: str | Loss | CustomLoss,
@@ -67,7 +67,7 @@ def prepare(
     return Prepared((found.name, found.parameter), targets, weights, found)
 
 
-def output_weights(network: Network, inputs: Inputs, weights: Array | None) -> Array | None:
+def output_weights(network: Structure, inputs: Inputs, weights: Array | None) -> Array | None:
     """Weights of the samples as those of the outputs, of which sequences may have one at each step."""
     if weights is None or not gives_sequences(network, inputs) or len(weights) != inputs.n_samples:
         return weights
@@ -75,7 +75,7 @@ def output_weights(network: Network, inputs: Inputs, weights: Array | None) -> A
 
 
 def with_class_weight(
-    network: Network, inputs: Inputs, prepared: Prepared, class_weight: Mapping[Any, float] | str | None
+    network: Structure, inputs: Inputs, prepared: Prepared, class_weight: Mapping[Any, float] | str | None
 ) -> Prepared:
     """The weight of each training sample, or of each of its steps, times that of its class."""
     if class_weight is None:
@@ -92,7 +92,7 @@ def with_class_weight(
     return prepared._replace(weights=as_sample_weight(weights, len(targets), network.dtype))
 
 
-def check_output(network: Network, loss: Loss) -> None:
+def check_output(network: Structure, loss: Loss) -> None:
     """A last layer that does not go with the loss is a mistake that would train without a word."""
     last = network._last
     activation, link = last.activation_name, _LINKS.get(loss.name)
@@ -114,15 +114,15 @@ def check_output(network: Network, loss: Loss) -> None:
 
 
 def _prepare_custom(
-    network: Network, inputs: Inputs, y: Any, loss: CustomLoss, sample_weight: Any, name: str
+    network: Structure, inputs: Inputs, y: Any, loss: CustomLoss, sample_weight: Any, name: str
 ) -> Prepared:
     if sample_weight is not None:
         raise ValueError("sample_weight does not reach a loss of your own: weigh the samples inside the function")
     targets = np.asarray(y)
     if targets.ndim == 0 or len(targets) != inputs.n_samples:
         raise ValueError(
-            f"{name} has shape {targets.shape} but X has {inputs.n_samples} rows: each sample needs one target; check how the "
-            "two were split"
+            f"{name} has shape {targets.shape} but X has {inputs.n_samples} rows: each sample needs one target; check "
+            "how the two were split"
         )
 
     def batch_loss(output: Array, samples: Array) -> tuple[float, Array]:
@@ -165,7 +165,7 @@ def optimizer_for_core(optimizer: Optimizer) -> tuple[str, list[float]]:
     return optimizer.name, [numbers[name] for name in WORDS["optimizers"][optimizer.name]]
 
 
-def probability_activation(network: Network) -> str:
+def probability_activation(network: Structure) -> str:
     """The activation with which the last layer gives probabilities; "" stands for the one it has."""
     last = network._last.activation_name
     if last in _LINKS.values():

@@ -14,7 +14,8 @@ from .preparing import optimizer_for_core
 
 if TYPE_CHECKING:
     from ..optimizers import Optimizer
-    from .network import Network
+    from .answers import Answers
+    from .structure import Structure
 
 __all__ = ["WHOLE", "Stream", "bytes_of_fit", "cut_of", "predict", "require_memory"]
 
@@ -23,7 +24,7 @@ WHOLE: Cut = (0, False)
 
 
 def cut_of(
-    network: Network,
+    network: Structure,
     n_steps: int | None,
     bptt_steps: int | None,
     checkpoint_steps: int | str | None,
@@ -43,8 +44,8 @@ def cut_of(
         raise ValueError(f"{given[0]}: the network reads no sequences, so there are no steps to count")
     if any(isinstance(layer, Recurrent) and layer.bidirectional for layer in network.layers):
         raise ValueError(
-            f"{given[0]} with a bidirectional layer: its reverse direction begins at the end of the sequence, so no piece "
-            "of it can be gone through before the whole is there; leave it out, or use bidirectional=False"
+            f"{given[0]} with a bidirectional layer: its reverse direction begins at the end of the sequence, so "
+            "no piece of it can be gone through before the whole is there; leave it out, or use bidirectional=False"
         )
     if own_loss:
         raise ValueError(
@@ -60,7 +61,7 @@ def cut_of(
 
 
 def bytes_of_fit(
-    network: Network, batch_size: int, n_steps: int, is_ragged: bool, cut: Cut, clips: bool, optimizer: Optimizer
+    network: Structure, batch_size: int, n_steps: int, is_ragged: bool, cut: Cut, clips: bool, optimizer: Optimizer
 ) -> int:
     """What a fit needs beside its data: parameters, the optimizer's state, and the workspace of one batch."""
     slots = network._native.optimizer_slots(optimizer_for_core(optimizer))
@@ -69,7 +70,7 @@ def bytes_of_fit(
     return int(kept * network.dtype.itemsize + workspace)
 
 
-def require_memory(needed: int, network: Network, n_steps: int, cut: Cut) -> None:
+def require_memory(needed: int, network: Structure, n_steps: int, cut: Cut) -> None:
     """MemoryError where the machine cannot give so many bytes: before the first step, and not in the middle of it."""
     worth_a_look = 1 << 26
     if needed < worth_a_look:
@@ -81,7 +82,8 @@ def require_memory(needed: int, network: Network, n_steps: int, cut: Cut) -> Non
     if cut == WHOLE and n_steps > 1:
         less += ", checkpoint_steps='auto' (the same gradients from some of the states), or bptt_steps"
     raise MemoryError(
-        f"the fit needs {needed / 2**30:,.2f} GiB (see Network.memory) and {available / 2**30:,.2f} GiB are free: take {less}"
+        f"the fit needs {needed / 2**30:,.2f} GiB (see Network.memory), {available / 2**30:,.2f} GiB are free: "
+        f"take {less}"
     )
 
 
@@ -107,7 +109,7 @@ class Stream:
         first. May be set, to a copy kept from earlier.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Answers) -> None:
         self.network = network
         self.state: dict[str, Array] | None = None
 
@@ -138,7 +140,7 @@ class Stream:
 
 
 def predict(
-    network: Network, inputs: Inputs, activation: str, states: list[Array | None] | None, threads: tuple[int, int]
+    network: Structure, inputs: Inputs, activation: str, states: list[Array | None] | None, threads: tuple[int, int]
 ) -> tuple[Array, dict[str, Array]]:
     """Outputs in the shape the user expects, and the states after the last step."""
     output, after = network._native.predict(network._flat, inputs.for_core(states), activation, *threads)

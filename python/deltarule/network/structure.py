@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from .. import _core
 from ..data import as_matrix
-from ..layers import Dense, Layer, Recurrent, layer_from_spec
+from ..layers import Dense, Layer, layer_from_spec
 from ..losses import CustomLoss, Loss
 from ..names import did_you_mean, require_integer
 from ..threads import available_threads, resolve_threads
@@ -95,12 +95,10 @@ class Structure:
         if not self.layers:
             raise ValueError("layers=[]: a network needs at least one layer, such as deltarule.Dense(1)")
         if not isinstance(self.layers[-1], Dense):
-            why = (
-                "what it gives lies between -1 and 1, or above 0"
-                if isinstance(self.layers[-1], Recurrent)
-                else "it would drop out what the network gives"
+            raise ValueError(
+                f"{self.layers[-1]!r} is the last layer: end in Dense, whose units are the outputs, such as "
+                "deltarule.Dense(1)"
             )
-            raise ValueError(f"{self.layers[-1]!r} is the last layer: {why}; end in Dense, such as deltarule.Dense(1)")
         self.dtype = _check_dtype(dtype)
         self.seed = require_integer("seed", seed, least=0, most=2**64 - 1)
         self._check_names()
@@ -133,8 +131,8 @@ class Structure:
         shape = _check_input_shape(input_shape)
         if isinstance(shape, int) and has_recurrent(self):
             raise ValueError(
-                f"input_shape={input_shape!r}: recurrent layers read sequences; give input_shape=(n_steps, {shape}), or "
-                f"(None, {shape}) for any number of steps"
+                f"input_shape={input_shape!r}: recurrent layers read sequences; give input_shape=(n_steps, {shape}), "
+                f"or (None, {shape}) for any number of steps"
             )
         return shape
 
@@ -210,7 +208,7 @@ class Structure:
         return sum(int(np.prod(shape)) for _, shape, _ in self._native.tensors)
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of all parameters: weights of shape (inputs, units), biases (units,).
+        """Copies of all parameters: weights of shape (inputs, units), or (units,) of `LayerNorm`, biases (units,).
 
         Returns
         -------

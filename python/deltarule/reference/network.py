@@ -36,7 +36,7 @@ class Network(Stack):
 
     Parameters
     ----------
-    layers : sequence of Dense, Dropout, Recurrent, …
+    layers : sequence of Dense, Dropout, LayerNorm and Recurrent
         At least one, in the order of the way forward; the last one is dense.
 
     Raises

@@ -8,13 +8,15 @@ from __future__ import annotations
 from ..cells import CELLS
 from .dense import Dense
 from .dropout import Dropout
+from .layer_norm import LayerNorm
 from .recurrent import Recurrent
 
-__all__ = ["LAYERS", "Dense", "Dropout", "Layer", "Recurrent"]
+__all__ = ["LAYERS", "Dense", "Dropout", "Layer", "LayerNorm", "Recurrent"]
 
-Layer = Dense | Dropout | Recurrent
+Layer = Dense | Dropout | LayerNorm | Recurrent
 LAYERS: dict[str, type[Layer]] = {
     Dense.type: Dense,
     Dropout.type: Dropout,
+    LayerNorm.type: LayerNorm,
     **dict.fromkeys(CELLS, Recurrent),
 }
