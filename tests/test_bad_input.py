@@ -257,7 +257,7 @@ VALUES: list[Case] = [
 LAYER = dr.Dense(2)
 NETWORKS: list[Case] = [
     *each(making(dr.Network, layers=[LAYER]), "seed", (-1, 2**64), (1.0, None, True)),
-    *each(making(dr.Network, layers=[LAYER]), "input_shape", (0, -3, 2**31, 10**30, (), (3, 4)), (3.0, "3", True)),
+    *each(making(dr.Network, layers=[LAYER]), "input_shape", (0, -3, 2**31, 10**30, (), (3, 4, 5)), (3.0, "3", True)),
     *each(making(dr.Network, layers=[LAYER]), "dtype", ("float16", "int32", "doubble", np.complex64, ">f4", object, 7)),
     ("activation", make(dr.Network, [dr.Dense(2, "rellu")]), ValueError, r"layer 0 .*'rellu'.*did you mean 'relu'"),
     ("init", make(dr.Network, [dr.Dense(2, init="he_unifrom")]), ValueError, r"init='he_unifrom'.*mean 'he_uniform'"),

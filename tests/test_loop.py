@@ -212,7 +212,7 @@ class TestSparseRows:
         for features in (X, csr(X)):
             of = dr.Network([dr.Dense(units, "gelu", l2=0.1), dr.Dense(1)], inputs, dtype, seed=3)
             result = trained(of, X=features, threads=(threads, threads))
-            predicted = of._native.predict(of._flat, features, "", threads, threads)
+            predicted, _ = of._native.predict(of._flat, features, "", threads, threads)
             gradients = of._native.allocate()
             of._native.loss_and_gradients(
                 of._flat, SQUARES, features, data(dtype)[1], None, gradients, threads, threads

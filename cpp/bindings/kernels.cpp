@@ -152,10 +152,11 @@ template <class T> bool all_finite(const py::array& array) {
 
 py::dict vocabulary() {
     const Kernels<float>& kernels = available_tables().front()->float32; // the words are the same in all
-    std::vector<std::string> activations, losses;
+    std::vector<std::string> activations, losses, cells;
     py::dict optimizers;
     for (int i = 0; i < kernels.activation_count; ++i) activations.emplace_back(kernels.activations[i].name);
     for (int i = 0; i < kernels.loss_count; ++i) losses.emplace_back(kernels.losses[i].name);
+    for (int i = 0; i < kernels.cell_count; ++i) cells.emplace_back(kernels.cells[i].name);
     for (int i = 0; i < kernels.optimizer_count; ++i) {
         const auto& kernel = kernels.optimizers[i];
         optimizers[kernel.name] =
@@ -166,6 +167,7 @@ py::dict vocabulary() {
     words["losses"] = losses;
     words["optimizers"] = optimizers;
     words["layers"] = layer_names();
+    words["cells"] = cells;
     words["initializers"] = initializer_names();
     return words;
 }

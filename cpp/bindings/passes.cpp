@@ -97,8 +97,8 @@ template <class T> double evaluate_loss(const NetworkBinding<T>& network, const 
 
 template <class T> double loss_and_gradients(const NetworkBinding<T>& network, const py::object& flat,
                                              const py::object& loss_spec, const py::object& X, const py::object& y,
-                                             const py::object& weights, const py::object& gradients,
-                                             const py::tuple& cut, int asked, int available) {
+                                             const py::object& weights, const py::object& gradients, int asked,
+                                             int available, const py::tuple& cut) {
     const typename NetworkBinding<T>::Reading reading(network, "loss_and_gradients was called");
     const VectorView<T> parameters = network.parameters(flat), to = network.parameters(gradients);
     const Loss<T> loss = read_loss(network.model.kernels(), loss_spec);
@@ -279,8 +279,8 @@ template <class T> void bind_passes(py::class_<NetworkBinding<T>>& network) {
         .def("evaluate", &evaluate_loss<T>, py::arg("parameters"), py::arg("loss"), py::arg("inputs"),
              py::arg("targets"), py::arg("sample_weight"), py::arg("n_threads"), py::arg("available_threads"))
         .def("loss_and_gradients", &loss_and_gradients<T>, py::arg("parameters"), py::arg("loss"), py::arg("inputs"),
-             py::arg("targets"), py::arg("sample_weight"), py::arg("gradients"), py::arg("cut"), py::arg("n_threads"),
-             py::arg("available_threads"))
+             py::arg("targets"), py::arg("sample_weight"), py::arg("gradients"), py::arg("n_threads"),
+             py::arg("available_threads"), py::arg("cut") = py::make_tuple(0, false))
         .def("workspace_bytes", &workspace_bytes<T>, py::arg("samples"), py::arg("steps"), py::arg("is_ragged"),
              py::arg("cut"), py::arg("clips"))
         .def("forward", &forward<T>, py::arg("parameters"), py::arg("inputs"))

@@ -31,8 +31,6 @@ std::vector<std::string> layer_names();
 // The layer for so many inputs, or std::invalid_argument where the spec is none.
 template <class T> std::unique_ptr<Layer<T>> make_layer(const Kernels<T>& kernels, const LayerSpec& spec, Index inputs);
 
-std::vector<std::string> cell_names();
-
 template <class T> const ActivationKernel<T>& find_activation(const Kernels<T>& kernels, const std::string& name);
 
 } // namespace deltarule

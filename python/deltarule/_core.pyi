@@ -24,6 +24,12 @@ _Tensor: TypeAlias = tuple[str, tuple[int, ...], int]
 # (indptr, indices, data, number of columns) of compressed sparse rows
 _Sparse32: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], _F32, int]
 _Sparse64: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], _F64, int]
+# (sequences, lengths, states before the first step)
+_Lengths: TypeAlias = npt.NDArray[np.int64]
+_Inputs32: TypeAlias = _F32 | _Sparse32 | tuple[_F32, _Lengths | None, list[_F32 | None] | None]
+_Inputs64: TypeAlias = _F64 | _Sparse64 | tuple[_F64, _Lengths | None, list[_F64 | None] | None]
+# (steps of a piece or 0 for all, whether the gradient ends where one begins)
+_Cut: TypeAlias = tuple[int, bool]
 # (tolerance, patience, divisor, least rate, [best, count, learning rate])
 _Plateau: TypeAlias = tuple[float, float, float, float, _F64]
 # (how it ended, (epoch, step, layer, loss) of the end, loss, val_loss, lr, seconds, score of each epoch, the exception)
@@ -44,6 +50,7 @@ class _Vocabulary(TypedDict):
     losses: list[str]
     optimizers: dict[str, list[str]]
     layers: list[str]
+    cells: list[str]
     initializers: list[str]
 
 __version__: str
@@ -79,20 +86,24 @@ class NetworkFloat32:
     def outputs(self) -> int: ...
     @property
     def tensors(self) -> list[_Tensor]: ...
+    @property
+    def states(self) -> list[tuple[str, int]]: ...
+    @property
+    def gives_sequences(self) -> bool: ...
     def allocate(self) -> _F32: ...
     def initialize(self, parameters: _F32, seed: int) -> None: ...
     def read(self, flat: _F32, index: int) -> _F32: ...
     def write(self, flat: _F32, index: int, matrix: _F32) -> None: ...
     def assign(self, parameters: _F32, values: _F32) -> None: ...
     def predict(
-        self, parameters: _F32, inputs: _F32 | _Sparse32, activation: str, n_threads: int, available_threads: int
-    ) -> _F32: ...
+        self, parameters: _F32, inputs: _Inputs32, activation: str, n_threads: int, available_threads: int
+    ) -> tuple[_F32, list[_F32]]: ...
     def predict_small(self, parameters: _F32, inputs: object, activation: str = "") -> _F32 | None: ...
     def evaluate(
         self,
         parameters: _F32,
         loss: _Loss32,
-        inputs: _F32 | _Sparse32,
+        inputs: _Inputs32,
         targets: _F32 | _Labels | None,
         sample_weight: _F32 | None,
         n_threads: int,
@@ -102,16 +113,19 @@ class NetworkFloat32:
         self,
         parameters: _F32,
         loss: _Loss32,
-        inputs: _F32 | _Sparse32,
+        inputs: _Inputs32,
         targets: _F32 | _Labels | None,
         sample_weight: _F32 | None,
         gradients: _F32,
         n_threads: int,
         available_threads: int,
+        cut: _Cut = (0, False),
     ) -> float: ...
-    def forward(self, parameters: _F32, inputs: _F32) -> _F32: ...
+    def workspace_bytes(self, samples: int, steps: int, is_ragged: bool, cut: _Cut, clips: bool) -> int: ...
+    def forward(self, parameters: _F32, inputs: _Inputs32) -> _F32: ...
     def backward(self, grad_output: _F32, gradients: _F32) -> _F32: ...
     def start_optimizer(self, optimizer: _Optimizer) -> tuple[_F32, _F64, list[str]]: ...
+    def optimizer_slots(self, optimizer: _Optimizer) -> int: ...
     def fit(
         self,
         parameters: _F32,
@@ -119,7 +133,7 @@ class NetworkFloat32:
         optimizer: _Optimizer,
         state: _F32,
         carry: _F64,
-        inputs: _F32 | _Sparse32,
+        inputs: _Inputs32,
         targets: _F32 | _Labels | None,
         sample_weight: _F32 | None,
         epochs: int,
@@ -129,7 +143,7 @@ class NetworkFloat32:
         seed: int,
         clip_norm: float,
         clip_value: float,
-        validation: tuple[_F32, _F32 | _Labels | None, _F32 | None, _Loss32] | None,
+        validation: tuple[_Inputs32, _F32 | _Labels | None, _F32 | None, _Loss32] | None,
         n_threads: int,
         available_threads: int,
         order: tuple[object, npt.NDArray[np.int64]] | None,
@@ -138,6 +152,7 @@ class NetworkFloat32:
         seconds: float,
         stops_at_divergence: bool,
         score: Callable[[], float] | None,
+        cut: _Cut,
         on_begin: Callable[[], None],
         after_epoch: _AfterEpoch | None,
     ) -> _FitResult: ...
@@ -156,11 +171,12 @@ class StepperFloat32:
         target_range: tuple[float, float] | None,
         seed: int,
         epochs_trained: npt.NDArray[np.int64],
+        cut: _Cut,
     ) -> None: ...
     def step_small(self, inputs: object, targets: object) -> float | None: ...
     def step(
         self,
-        inputs: _F32,
+        inputs: _Inputs32,
         targets: _F32 | _Labels | None,
         sample_weight: _F32 | None,
         n_threads: int,
@@ -181,20 +197,24 @@ class NetworkFloat64:
     def outputs(self) -> int: ...
     @property
     def tensors(self) -> list[_Tensor]: ...
+    @property
+    def states(self) -> list[tuple[str, int]]: ...
+    @property
+    def gives_sequences(self) -> bool: ...
     def allocate(self) -> _F64: ...
     def initialize(self, parameters: _F64, seed: int) -> None: ...
     def read(self, flat: _F64, index: int) -> _F64: ...
     def write(self, flat: _F64, index: int, matrix: _F64) -> None: ...
     def assign(self, parameters: _F64, values: _F64) -> None: ...
     def predict(
-        self, parameters: _F64, inputs: _F64 | _Sparse64, activation: str, n_threads: int, available_threads: int
-    ) -> _F64: ...
+        self, parameters: _F64, inputs: _Inputs64, activation: str, n_threads: int, available_threads: int
+    ) -> tuple[_F64, list[_F64]]: ...
     def predict_small(self, parameters: _F64, inputs: object, activation: str = "") -> _F64 | None: ...
     def evaluate(
         self,
         parameters: _F64,
         loss: _Loss64,
-        inputs: _F64 | _Sparse64,
+        inputs: _Inputs64,
         targets: _F64 | _Labels | None,
         sample_weight: _F64 | None,
         n_threads: int,
@@ -204,16 +224,19 @@ class NetworkFloat64:
         self,
         parameters: _F64,
         loss: _Loss64,
-        inputs: _F64 | _Sparse64,
+        inputs: _Inputs64,
         targets: _F64 | _Labels | None,
         sample_weight: _F64 | None,
         gradients: _F64,
         n_threads: int,
         available_threads: int,
+        cut: _Cut = (0, False),
     ) -> float: ...
-    def forward(self, parameters: _F64, inputs: _F64) -> _F64: ...
+    def workspace_bytes(self, samples: int, steps: int, is_ragged: bool, cut: _Cut, clips: bool) -> int: ...
+    def forward(self, parameters: _F64, inputs: _Inputs64) -> _F64: ...
     def backward(self, grad_output: _F64, gradients: _F64) -> _F64: ...
     def start_optimizer(self, optimizer: _Optimizer) -> tuple[_F64, _F64, list[str]]: ...
+    def optimizer_slots(self, optimizer: _Optimizer) -> int: ...
     def fit(
         self,
         parameters: _F64,
@@ -221,7 +244,7 @@ class NetworkFloat64:
         optimizer: _Optimizer,
         state: _F64,
         carry: _F64,
-        inputs: _F64 | _Sparse64,
+        inputs: _Inputs64,
         targets: _F64 | _Labels | None,
         sample_weight: _F64 | None,
         epochs: int,
@@ -231,7 +254,7 @@ class NetworkFloat64:
         seed: int,
         clip_norm: float,
         clip_value: float,
-        validation: tuple[_F64, _F64 | _Labels | None, _F64 | None, _Loss64] | None,
+        validation: tuple[_Inputs64, _F64 | _Labels | None, _F64 | None, _Loss64] | None,
         n_threads: int,
         available_threads: int,
         order: tuple[object, npt.NDArray[np.int64]] | None,
@@ -240,6 +263,7 @@ class NetworkFloat64:
         seconds: float,
         stops_at_divergence: bool,
         score: Callable[[], float] | None,
+        cut: _Cut,
         on_begin: Callable[[], None],
         after_epoch: _AfterEpoch | None,
     ) -> _FitResult: ...
@@ -258,11 +282,12 @@ class StepperFloat64:
         target_range: tuple[float, float] | None,
         seed: int,
         epochs_trained: npt.NDArray[np.int64],
+        cut: _Cut,
     ) -> None: ...
     def step_small(self, inputs: object, targets: object) -> float | None: ...
     def step(
         self,
-        inputs: _F64,
+        inputs: _Inputs64,
         targets: _F64 | _Labels | None,
         sample_weight: _F64 | None,
         n_threads: int,

@@ -29,6 +29,11 @@ def test_core_and_reference_know_the_same_names(kind: str, twins: dict[str, obje
     assert set(in_core) - {"auto"} == (set(twins) | functions) - {"auto"}
 
 
+def test_core_and_reference_know_the_same_cells() -> None:
+    """One of the reference takes its activation as an argument, the core has a cell for each."""
+    assert {name.partition("_")[0] for name in WORDS["cells"]} == set(reference.CELLS)
+
+
 def test_users_reach_every_loss() -> None:
     assert set(losses.LOSSES) == set(WORDS["losses"])
 

@@ -217,8 +217,8 @@ class Network(Answers):
             prepared.targets,
             preparing.output_weights(self, inputs, prepared.weights),
             gradients,
-            cut,
             *threads,
+            cut,
         )
         return value, self._read(gradients)
 
@@ -226,6 +226,11 @@ class Network(Answers):
         """The output for X, as `predict`, and keeps what `backward` needs; for callers with a loss of their own.
 
         Without dropout, as all but the steps of a training.
+
+        Parameters
+        ----------
+        X, lengths
+            As in `fit`.
 
         Examples
         --------

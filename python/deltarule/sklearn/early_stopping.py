@@ -19,7 +19,8 @@ __all__ = ["BestWeights", "accuracy", "predictions", "r2", "scorer_of"]
 
 def predictions(network: Network, X: Any, activation: str, threads: tuple[int, int]) -> Array:
     """The network's answers for dense or sparse rows, with this activation at the end ("" for none)."""
-    return np.asarray(network._native.predict(network._flat, for_core(X), activation, *threads))
+    output, _ = network._native.predict(network._flat, for_core(X), activation, *threads)
+    return np.asarray(output)
 
 
 def scorer_of(estimator: Any, scoring: Any, held_out: Samples, labels: Any) -> Callable[[], float]:
