@@ -119,6 +119,39 @@ template <class T> double loss_and_gradients(const NetworkBinding<T>& network, c
     return stepper.loss();
 }
 
+// (loss, for each layer (squares of each direction and step, samples of each step, units, dead units)); gradients as above
+template <class T> py::tuple gradient_flow(const NetworkBinding<T>& network, const py::object& flat,
+                                           const py::object& loss_spec, const py::object& X, const py::object& y,
+                                           const py::object& weights, const py::object& gradients, int asked,
+                                           int available) {
+    const typename NetworkBinding<T>::Reading reading(network, "gradient_flow was called");
+    const VectorView<T> parameters = network.parameters(flat), to = network.parameters(gradients);
+    const Loss<T> loss = read_loss(network.model.kernels(), loss_spec);
+    const Samples<T> samples = read_samples(network.model, loss, X, y, weights);
+    Interrupt interrupt;
+    Stepper<T> stepper(network.model, parameters.data, nullptr, loss, {});
+    stepper.record_flow();
+    std::vector<typename Plan<T>::Flow> flows;
+    Outcome outcome{};
+    {
+        const py::gil_scoped_release release;
+        const int threads = choose_threads(
+            asked, available, operations_per_sample(network.model, samples) * static_cast<double>(samples.size()));
+        outcome = stepper.step(samples, threads, std::ref(interrupt));
+        if (outcome == Outcome::updated) {
+            std::copy_n(stepper.gradients(), to.size, to.data);
+            for (std::size_t layer = 0; layer < network.model.layers().size(); ++layer)
+                flows.push_back(stepper.flow(layer, samples.size()));
+        }
+    }
+    interrupt.raise_if_set();
+    if (outcome == Outcome::failed) std::rethrow_exception(stepper.take_failure());
+    py::list layers;
+    for (const auto& flow : flows)
+        layers.append(py::make_tuple(flow.squares, flow.samples, flow.units, flow.dead_units));
+    return py::make_tuple(stepper.loss(), layers);
+}
+
 // visit(first, count) for all rows, with a look for Ctrl-C in between
 template <class T, class Visit>
 void in_blocks(const Model<T>& model, Index rows, Monitor& monitor, const Visit& visit) {
@@ -281,6 +314,9 @@ template <class T> void bind_passes(py::class_<NetworkBinding<T>>& network) {
         .def("loss_and_gradients", &loss_and_gradients<T>, py::arg("parameters"), py::arg("loss"), py::arg("inputs"),
              py::arg("targets"), py::arg("sample_weight"), py::arg("gradients"), py::arg("n_threads"),
              py::arg("available_threads"), py::arg("cut") = py::make_tuple(0, false))
+        .def("gradient_flow", &gradient_flow<T>, py::arg("parameters"), py::arg("loss"), py::arg("inputs"),
+             py::arg("targets"), py::arg("sample_weight"), py::arg("gradients"), py::arg("n_threads"),
+             py::arg("available_threads"))
         .def("workspace_bytes", &workspace_bytes<T>, py::arg("samples"), py::arg("steps"), py::arg("is_ragged"),
              py::arg("cut"), py::arg("clips"))
         .def("forward", &forward<T>, py::arg("parameters"), py::arg("inputs"))

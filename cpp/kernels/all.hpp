@@ -62,6 +62,7 @@ template <class T> constexpr Kernels<T> all_kernels() {
         .add_penalty = &add_penalty<T>,
         .penalty_sums = &penalty_sums<T>,
         .sum_of_squares = &sum_of_squares<T>,
+        .row_squares = &row_squares<T>,
         .scale = &scale<T>,
         .clamp = &clamp<T>,
         .all_finite = &all_finite<T>,

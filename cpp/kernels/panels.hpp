@@ -100,6 +100,26 @@ template <class T> double sum_of_squares(const T* values, Index count) {
     return stretch_sum(values, count, [](double x) { return x * x; });
 }
 
+// In double, since the squares of small floats are 0; the order is that of stretch_sum.
+template <class T> void row_squares(const T* first, Index first_stride, const T* second, Index second_stride,
+                                    Index panels, Index first_row, Index last_row, double* squares) {
+    constexpr int width = static_cast<int>(panel_width<T>);
+    for (Index row = first_row; row < last_row; ++row) {
+        double sums[width]{};
+        for (Index panel = 0; panel < panels; ++panel) {
+            const T* const one = first + (panel * first_stride + row) * width;
+            const T* const other = second ? second + (panel * second_stride + row) * width : nullptr;
+            for (int lane = 0; lane < width; ++lane) {
+                const double x = static_cast<double>(one[lane]) + (other ? static_cast<double>(other[lane]) : 0.0);
+                sums[lane] += x * x;
+            }
+        }
+        for (int half = width / 2; half > 0; half /= 2)
+            for (int i = 0; i < half; ++i) sums[i] += sums[i + half];
+        squares[row] = sums[0];
+    }
+}
+
 template <class T> void scale(T* values, Index count, T factor) {
     const Vec<T> by = splat<Vec<T>>(factor);
     for (Index i = 0; i < count; i += lanes<Vec<T>>) store(values + i, load(values + i) * by);

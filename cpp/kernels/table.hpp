@@ -247,6 +247,9 @@ template <class T> struct Kernels {
     void (*add_penalty)(const T* weight, T* gradient, Index count, T l1, T l2);
     void (*penalty_sums)(const T* weight, Index count, double* absolute, double* squared);
     double (*sum_of_squares)(const T* values, Index count);
+    // Of some rows of so many panels, or of those of two matrices added (the second may be null): Σ x² of each
+    void (*row_squares)(const T* first, Index first_stride, const T* second, Index second_stride, Index panels,
+                        Index first_row, Index last_row, double* squares);
     void (*scale)(T* values, Index count, T factor);
     void (*clamp)(T* values, Index count, T bound);
     bool (*all_finite)(const T* values, Index count);

@@ -219,7 +219,12 @@ void Recurrent<T>::step_backward(const LayerMemory<T>& memory, const Direction& 
     begin_backward(memory, d, step, of);
     const Range active = sequence.active_of(step, of);
     if (active.size() == 0) return;
-    cell_.backward(cell_rows(sequence, d, step, active));
+    const CellRows<T> rows = cell_rows(sequence, d, step, active);
+    if (memory.gradient_squares) // by rows of samples here, by those of the step there
+        kernels_.row_squares(rows.hidden_gradient, rows.gradient_stride, rows.output_gradient,
+                             rows.output_gradient_stride, panels_, active.first, active.last,
+                             memory.gradient_squares + d.number * d.gates.rows + sequence.first_of(step));
+    cell_.backward(rows);
     const bool is_last = d.is_reverse ? step == sequence.steps - 1 : step == 0;
     if (is_last && !sequence.carries_back) return; // nobody asks what the state before it did
     kernels_.multiply({.input = row_of(d.gates, sequence.first_of(step)) +

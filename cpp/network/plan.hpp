@@ -123,6 +123,18 @@ template <class T> class Plan {
     bool is_small() const { return !small_.empty(); }
     void small_gradients(Index batch, T* gradients) const; // as the parameters lie
 
+    // How the gradient flows: asked for before the passes, told after them. Of a layer, at each step and in each direction (or
+    // once, for rows): Σ (dL/dz)² of a dense layer, Σ (dL/dh)² of a recurrent one, over samples and units.
+    struct Flow {
+        std::vector<std::vector<double>>
+            squares;                // of each direction, of each step; empty: a layer without units of its own
+        std::vector<Index> samples; // of each step
+        Index units = 0;
+        Index dead_units = 0; // that gave 0 throughout
+    };
+    void record_flow();
+    Flow flow(std::size_t layer, Index batch) const;
+
     // The first layer that has something not finite in its tensors or in the output of the rows before `batch`; -1: none
     Index first_layer_not_finite(Index batch) const;
 
@@ -157,6 +169,7 @@ template <class T> class Plan {
     Buffer<std::int64_t> sparse_places_; // of each row of a batch: begin, then end
     SparseRows<T> sparse_;
     Buffer<T> workspace_;
+    std::vector<Buffer<double>> gradient_squares_; // of each layer, where the flow is recorded
     T* parameters_ = nullptr;
     T* gradients_ = nullptr;
 };

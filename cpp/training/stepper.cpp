@@ -23,12 +23,14 @@ Outcome Stepper<T>::step(const Samples<T>& samples, int threads, std::function<b
         step_.reset();
         plan_ = std::move(plan);
         plan_->bind(parameters_);
+        if (records_flow_) plan_->record_flow();
         is_sparse_ = samples.is_sparse();
     }
     plan_->borrow(samples.sparse);
     if (!step_ || threads_ < threads) {
         step_ = std::make_unique<Step<T>>(*plan_, *batch_loss_, loss_, optimizer_, clipping_, monitor_, threads,
                                           cut_.pieces);
+        if (records_flow_) step_->ignore_divergence(); // how it diverges is what is asked for
         threads_ = threads;
     }
     monitor_.begin(std::move(interrupted));

@@ -21,6 +21,8 @@ template <class T> class Stepper {
     double loss() const { return step_->loss(); }
     std::exception_ptr take_failure() { return step_->take_failure(); }
     const T* gradients() const { return plan_->gradients(); } // flat, of the last step
+    void record_flow() { records_flow_ = true; }
+    typename Plan<T>::Flow flow(std::size_t layer, Index batch) const { return plan_->flow(layer, batch); } // of it
     Index first_layer_not_finite(Index batch) const { return plan_->first_layer_not_finite(batch); }
     void rebind() { // somebody else has changed the parameters
         if (plan_) plan_->bind(parameters_);
@@ -44,6 +46,7 @@ template <class T> class Stepper {
     std::unique_ptr<Step<T>> step_;
     int threads_ = 0;        // that step_ was made for
     bool is_sparse_ = false; // what plan_ was made for
+    bool records_flow_ = false;
 };
 
 } // namespace deltarule

@@ -30,6 +30,8 @@ _Inputs32: TypeAlias = _F32 | _Sparse32 | tuple[_F32, _Lengths | None, list[_F32
 _Inputs64: TypeAlias = _F64 | _Sparse64 | tuple[_F64, _Lengths | None, list[_F64 | None] | None]
 # (steps of a piece or 0 for all, whether the gradient ends where one begins)
 _Cut: TypeAlias = tuple[int, bool]
+# (squares of each direction and step, samples of each step, units, dead units)
+_Flow: TypeAlias = tuple[list[list[float]], list[int], int, int]
 # (tolerance, patience, divisor, least rate, [best, count, learning rate])
 _Plateau: TypeAlias = tuple[float, float, float, float, _F64]
 # (how it ended, (epoch, step, layer, loss) of the end, loss, val_loss, lr, seconds, score of each epoch, the exception)
@@ -122,6 +124,17 @@ class NetworkFloat32:
         cut: _Cut = (0, False),
     ) -> float: ...
     def workspace_bytes(self, samples: int, steps: int, is_ragged: bool, cut: _Cut, clips: bool) -> int: ...
+    def gradient_flow(
+        self,
+        parameters: _F32,
+        loss: _Loss32,
+        inputs: _Inputs32,
+        targets: _F32 | _Labels | None,
+        sample_weight: _F32 | None,
+        gradients: _F32,
+        n_threads: int,
+        available_threads: int,
+    ) -> tuple[float, list[_Flow]]: ...
     def forward(self, parameters: _F32, inputs: _Inputs32) -> _F32: ...
     def backward(self, grad_output: _F32, gradients: _F32) -> _F32: ...
     def start_optimizer(self, optimizer: _Optimizer) -> tuple[_F32, _F64, list[str]]: ...
@@ -233,6 +246,17 @@ class NetworkFloat64:
         cut: _Cut = (0, False),
     ) -> float: ...
     def workspace_bytes(self, samples: int, steps: int, is_ragged: bool, cut: _Cut, clips: bool) -> int: ...
+    def gradient_flow(
+        self,
+        parameters: _F64,
+        loss: _Loss64,
+        inputs: _Inputs64,
+        targets: _F64 | _Labels | None,
+        sample_weight: _F64 | None,
+        gradients: _F64,
+        n_threads: int,
+        available_threads: int,
+    ) -> tuple[float, list[_Flow]]: ...
     def forward(self, parameters: _F64, inputs: _Inputs64) -> _F64: ...
     def backward(self, grad_output: _F64, gradients: _F64) -> _F64: ...
     def start_optimizer(self, optimizer: _Optimizer) -> tuple[_F64, _F64, list[str]]: ...

@@ -178,7 +178,7 @@ class Answers(Structure):
         >>> network = dr.Network([dr.LSTM(64), dr.Dense(1)], input_shape=(None, 8))
         >>> whole, kept = network.memory(32, 1000), network.memory(32, 1000, checkpoint_steps="auto")
         >>> round(whole / kept)
-        23
+        19
         """
         self._require_built()
         batch_size = require_integer("batch_size", batch_size, least=1)
