@@ -104,19 +104,22 @@ template <class T> double sum_of_squares(const T* values, Index count) {
 template <class T> void row_squares(const T* first, Index first_stride, const T* second, Index second_stride,
                                     Index panels, Index first_row, Index last_row, double* squares) {
     constexpr int width = static_cast<int>(panel_width<T>);
+    typedef double Doubles __attribute__((vector_size(sizeof(double) * lanes<Vec<T>>)));
     for (Index row = first_row; row < last_row; ++row) {
-        double sums[width]{};
-        for (Index panel = 0; panel < panels; ++panel) {
-            const T* const one = first + (panel * first_stride + row) * width;
-            const T* const other = second ? second + (panel * second_stride + row) * width : nullptr;
-            for (int lane = 0; lane < width; ++lane) {
-                const double x = static_cast<double>(one[lane]) + (other ? static_cast<double>(other[lane]) : 0.0);
-                sums[lane] += x * x;
+        Doubles sums[panel_vectors]{};
+        for (Index panel = 0; panel < panels; ++panel)
+            for (int v = 0; v < panel_vectors; ++v) {
+                const Index lane = v * lanes<Vec<T>>;
+                Doubles x = __builtin_convertvector(load(first + (panel * first_stride + row) * width + lane), Doubles);
+                if (second)
+                    x += __builtin_convertvector(load(second + (panel * second_stride + row) * width + lane), Doubles);
+                sums[v] += x * x;
             }
-        }
+        double of_lanes[width];
+        __builtin_memcpy(of_lanes, sums, sizeof of_lanes);
         for (int half = width / 2; half > 0; half /= 2)
-            for (int i = 0; i < half; ++i) sums[i] += sums[i + half];
-        squares[row] = sums[0];
+            for (int i = 0; i < half; ++i) of_lanes[i] += of_lanes[i + half];
+        squares[row] = of_lanes[0];
     }
 }
 

@@ -80,7 +80,7 @@ class GradientFlow:
 
     @property
     def findings(self) -> tuple[tuple[str, str], ...]:
-        """What is wrong, as pairs of a kind and a sentence: vanishing, exploding, the same in time, dead, not finite."""
+        """What is wrong: pairs of a kind (vanishing, exploding, the same in time, dead, not finite) and a sentence."""
         found: list[tuple[str, str]] = []
         if not all(math.isfinite(layer.gradient) for layer in self.layers):
             first = next(layer for layer in reversed(self.layers) if not math.isfinite(layer.gradient))
