@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from . import reference as reference
     from .gradient_check import GradientCheck as GradientCheck
     from .gradient_check import gradcheck as gradcheck
-    from .gradient_flow import GradientFlow as GradientFlow
-    from .gradient_flow import gradient_flow as gradient_flow
+    from .flow import GradientFlow as GradientFlow
+    from .flow import gradient_flow as gradient_flow
     from .preprocessing import Standardizer as Standardizer
     from .preprocessing import one_hot as one_hot
     from .preprocessing import train_test_split as train_test_split
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 _LAZY = {
     "GradientCheck": "gradient_check",
     "gradcheck": "gradient_check",
-    "GradientFlow": "gradient_flow",
-    "gradient_flow": "gradient_flow",
+    "GradientFlow": "flow",
+    "gradient_flow": "flow",
     "Standardizer": "preprocessing",
     "one_hot": "preprocessing",
     "train_test_split": "preprocessing",

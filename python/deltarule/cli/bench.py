@@ -1,6 +1,6 @@
 """Measure training steps on this machine, beside the other libraries that are installed.
 
-  python -m deltarule bench                                  all of it: about ten minutes
+  python -m deltarule bench                                  all of it: about twenty minutes
   python -m deltarule bench --cells xor,tiny --peers numpy   seconds
   python -m deltarule bench --markdown RESULTS.md
 
@@ -22,7 +22,9 @@ __all__ = ["HELP", "add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to measure, how long, and where to write it."""
-    parser.add_argument("--cells", type=_cells, metavar="NAME,…", help="networks, from xor to big (default: all)")
+    parser.add_argument(
+        "--cells", type=_cells, metavar="NAME,…", help="networks, from xor to big and rnn_s to gru_m (default: all)"
+    )
     parser.add_argument(
         "--peers", type=_peers, metavar="NAME,…", help="of numpy, sklearn and so on, or none (default: all installed)"
     )

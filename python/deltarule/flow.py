@@ -1,4 +1,4 @@
-"""How the gradient flows back through a network: does it reach the first layer, and the first step, or does it vanish?
+"""How the gradient flows back through a network: whether it reaches the first layer and the first step.
 
 The core records it while it goes backward. Why it vanishes or explodes: S. Hochreiter, diploma thesis, TU Munich 1991;
 Y. Bengio, P. Simard and P. Frasconi, IEEE Transactions on Neural Networks 5, 1994.
@@ -97,7 +97,7 @@ class GradientFlow:
                 if change:
                     where = f"layer {layer.layer} from step {begin} to step {end}"
                     found.append((f"{change[0]} in time", f"{change[1]} in {where}"))
-            if layer.dead_units:
+            if layer.dead_units and layer is not self.layers[-1]:
                 found.append(
                     (
                         "dead",
