@@ -23,7 +23,7 @@ def root_mean_square(array: Any) -> float:
 
 
 def shifted_states(network: dr.Network, layer: int, step: int, y: Any, lengths: Any) -> np.ndarray:
-    """dL/dh after a step, by differences: what a small change of the state that the rest begins with does to the loss."""
+    """dL/dh after a step: what a small change of the state that the rest begins with does to the loss."""
     n_samples, units = X.shape[0], network.layers[layer].units  # type: ignore[union-attr]
     _, state = network.predict(X[:, :step], return_state=True)
     gradient = np.zeros((n_samples, units))

@@ -2,12 +2,36 @@
 // steps, each of which says how its rows lie (layers/sequence.hpp) and which of the user's rows they are.
 #pragma once
 
+#include <algorithm>
+
 #include "base/buffer.hpp"
 #include "layers/sequence.hpp"
 #include "network/plan.hpp"
 #include "training/samples.hpp"
 
 namespace deltarule {
+
+// A network that takes sequences is stepped through them piece by piece, a plan's steps at a time. Where states are kept, the
+// pieces are run through forward, then once more from the last to the first, each forward and backward, and are one update
+// with the gradient of the whole (T. Chen et al., arXiv:1604.06174). Where the gradient is truncated it ends where a piece
+// begins, and each piece is an update of its own (R. Williams and J. Peng, Neural Computation 2 (1990) 490).
+enum class Pieces { of_one_gradient, truncated };
+
+// How a caller wants sequences to be cut: into pieces of so many steps (0: not at all)
+struct Cut {
+    Index steps = 0;
+    Pieces pieces = Pieces::of_one_gradient;
+};
+
+// What a plan for steps of `batch_size` of the samples needs; rows of their own are sequences of no steps.
+template <class T>
+Capacity step_capacity(const Samples<T>& samples, Index batch_size, const Cut& cut, bool updates = true) {
+    if (samples.steps == 0) return {batch_size};
+    const Index steps = cut.steps > 0 ? std::min(cut.steps, samples.steps) : samples.steps;
+    const bool goes_back = cut.pieces == Pieces::of_one_gradient || !updates; // to pieces it has gone through
+    const Index pieces = goes_back ? (samples.steps + steps - 1) / steps : 1;
+    return {batch_size, steps, samples.lengths != nullptr, pieces};
+}
 
 template <class T> class Packing {
   public:

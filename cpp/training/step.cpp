@@ -23,7 +23,7 @@ Step<T>::Step(Plan<T>& plan, const BatchLoss<T>& batch_loss, const Loss<T>& loss
       packed_(packed_size_ * threads), tile_penalty_(plan.tiles().size()), tile_squares_(plan.tiles().size()),
       pieces_(pieces) {
     if (plan.model().takes_sequences()) {
-        packing_.emplace(plan);
+        packing_ = std::make_unique<Packing<T>>(plan);
         plan.sequence().go_on = [this](double work) {
             if (std::this_thread::get_id() == leader_) monitor_.poll(work);
             return !monitor_.should_stop();

@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <exception>
-#include <optional>
+#include <memory>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -34,35 +34,13 @@ inline double clip_factor(const Clipping& clipping, double norm) {
 }
 
 // What a plan for steps of so many samples is made for. Updates that wait for all gradients need an array of them: with
-// clipping, of several pieces, and in a step so long that a Ctrl-C falls into it, which could not be given up with half of them made. Else each
-// tile is updated while its gradient is in the cache.
+// clipping, of several pieces, and in a step so long that a Ctrl-C falls into it, which could not be given up with half of
+// them made. Else each tile is updated while its gradient is in the cache.
 inline Purpose step_purpose(double operations_per_sample, const Capacity& capacity, const Clipping& clipping) {
     constexpr double long_step = 4e9; // multiply-adds: 30 ms of AVX-512 for the gradients
     const bool long_one = operations_per_sample * static_cast<double>(capacity.samples) > long_step;
     const bool unfused = clipping.norm > 0 || clipping.value > 0 || long_one || capacity.pieces > 1;
     return unfused ? Purpose::training : Purpose::fused_training;
-}
-
-// A network that takes sequences is stepped through them piece by piece, a plan's steps at a time. Where states are kept, the
-// pieces are run through forward, then once more from the last to the first, each forward and backward, and are one update
-// with the gradient of the whole (T. Chen et al., arXiv:1604.06174). Where the gradient is truncated it ends where a piece
-// begins, and each piece is an update of its own (R. Williams and J. Peng, Neural Computation 2 (1990) 490).
-enum class Pieces { of_one_gradient, truncated };
-
-// How a caller wants sequences to be cut: into pieces of so many steps (0: not at all)
-struct Cut {
-    Index steps = 0;
-    Pieces pieces = Pieces::of_one_gradient;
-};
-
-// What a plan for steps of `batch_size` of the samples needs; rows of their own are sequences of no steps.
-template <class T>
-Capacity step_capacity(const Samples<T>& samples, Index batch_size, const Cut& cut, bool updates = true) {
-    if (samples.steps == 0) return {batch_size};
-    const Index steps = cut.steps > 0 ? std::min(cut.steps, samples.steps) : samples.steps;
-    const bool goes_back = cut.pieces == Pieces::of_one_gradient || !updates; // to pieces it has gone through
-    const Index pieces = goes_back ? (samples.steps + steps - 1) / steps : 1;
-    return {batch_size, steps, samples.lengths != nullptr, pieces};
 }
 
 enum class Outcome { updated, interrupted, diverged, failed };
@@ -124,7 +102,7 @@ template <class T> class Step {
     bool has_penalty_ = false, all_at_once_ = false, stops_at_divergence_ = true;
     std::vector<double> tile_penalty_, tile_squares_; // one for each tile, summed in their order
 
-    std::optional<Packing<T>> packing_; // of sequences
+    std::unique_ptr<Packing<T>> packing_; // of sequences
     const Pieces pieces_;
     std::thread::id leader_; // thread 0: the one to ask whether to go on
 

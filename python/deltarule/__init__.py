@@ -32,10 +32,10 @@ from .trainer import Trainer
 if TYPE_CHECKING:
     from . import datasets as datasets
     from . import reference as reference
-    from .gradient_check import GradientCheck as GradientCheck
-    from .gradient_check import gradcheck as gradcheck
     from .flow import GradientFlow as GradientFlow
     from .flow import gradient_flow as gradient_flow
+    from .gradient_check import GradientCheck as GradientCheck
+    from .gradient_check import gradcheck as gradcheck
     from .preprocessing import Standardizer as Standardizer
     from .preprocessing import one_hot as one_hot
     from .preprocessing import train_test_split as train_test_split

@@ -12,6 +12,7 @@ from .errors import DivergenceError
 from .losses import Loss, find_loss
 from .names import require_number
 from .network import Network
+from .network.inputs import has_recurrent
 from .network.preparing import check_output, optimizer_for_core, output_weights, prepare
 from .network.recurrence import cut_of
 from .optimizers import find_optimizer
@@ -81,8 +82,13 @@ class Trainer:
         )
         self._cut = (0, False)
         if bptt_steps is not None or checkpoint_steps is not None:
+            if isinstance(checkpoint_steps, str):
+                raise TypeError(
+                    f"checkpoint_steps={checkpoint_steps!r}: a Trainer needs a number: batches may differ"
+                )
+            reads = isinstance(network.input_shape, tuple) or has_recurrent(network)
             own_loss = not isinstance(self.loss, Loss)
-            self._cut = cut_of(network, 1, bptt_steps, checkpoint_steps, own_loss=own_loss)
+            self._cut = cut_of(network, 1 if reads else None, bptt_steps, checkpoint_steps, own_loss=own_loss)
         self._native: Any = None
         self._of_batch = _LossOfBatch()
 

@@ -116,8 +116,8 @@ def _adding(seed: int) -> None:
     steps = 40
     _introduce(
         "Adding along a sequence",
-        f"{steps} random numbers, one after the other, two of them marked: the answer is the sum of these two. The network",
-        "reads a number at each step and has to remember what it was for up to 39 steps. Who always answers 1 errs by 0.17.",
+        f"{steps} random numbers, one after the other, two of them marked: the answer is the sum of these two. The",
+        "network reads one at each step and has to remember it for up to 39 steps. Who always answers 1 errs by 0.17.",
     )
     X, y = datasets.adding_problem(2000, n_steps=steps, seed=0)
     X_test, y_test = datasets.adding_problem(500, n_steps=steps, seed=1)
