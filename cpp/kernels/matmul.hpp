@@ -53,9 +53,15 @@ template <class T, Walk walk, int rows, int panels> void multiply_tile(const Til
     constexpr Index k_step = walk == Walk::along ? 1 : width;
 
     Vec<T> sum[rows][panels][panel_vectors];
-    DELTARULE_UNROLL for (int p = 0; p < panels; ++p) DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v) {
-        DELTARULE_UNROLL for (int r = 0; r < rows; ++r) sum[r][p][v] =
-            tile.start ? load(tile.start + r * tile.start_row + p * tile.start_panel + v * vector_lanes) : Vec<T>{};
+    if (tile.start_row == 0) { // one for all rows
+        DELTARULE_UNROLL for (int p = 0; p < panels; ++p) DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v) {
+            const Vec<T> start = tile.start ? load(tile.start + p * tile.start_panel + v * vector_lanes) : Vec<T>{};
+            DELTARULE_UNROLL for (int r = 0; r < rows; ++r) sum[r][p][v] = start;
+        }
+    } else {
+        DELTARULE_UNROLL for (int p = 0; p < panels; ++p) DELTARULE_UNROLL for (int r = 0; r < rows; ++r)
+            DELTARULE_UNROLL for (int v = 0; v < panel_vectors; ++v) sum[r][p][v] =
+                load(tile.start + p * tile.start_panel + r * tile.start_row + v * vector_lanes);
     }
 
     constexpr int permuted = permuted_rows(walk, rows, panels);

@@ -23,7 +23,7 @@ template <class T> void gradient_of_panels(const WeightGradient<T>& g, Index fir
                 tile_table<T, Walk::across>.by_shape[panel_count - 1][rows - 1](
                     {g.input + input_panel * g.input_stride * width + row % width, 0,
                      g.delta + panel * g.delta_stride * width, g.delta_stride, g.batch, g.accumulate ? result : nullptr,
-                     width, g.gradient_stride * width, result, g.gradient_stride});
+                     g.accumulate ? width : 0, g.gradient_stride * width, result, g.gradient_stride});
             });
             first = last;
         }
@@ -46,8 +46,8 @@ template <class T> void gradient_of_columns(const WeightGradient<T>& g, Index pa
             for_even_stretches(0, columns, most_columns, [&](Index column, Index column_count) {
                 tile_table<T, Walk::across>.by_shape[count - 1][column_count - 1](
                     {g.delta + panel * g.delta_stride * width + column, 0, g.input + from * g.input_stride * width,
-                     g.input_stride, g.batch, g.accumulate ? turned + column * width : nullptr, width, width * width,
-                     turned + column * width, width});
+                     g.input_stride, g.batch, g.accumulate ? turned + column * width : nullptr,
+                     g.accumulate ? width : 0, width * width, turned + column * width, width});
             });
             transpose<T>({turned, width, part, width, rows, 0, width, 0, count});
         });
@@ -76,14 +76,18 @@ template <class T> void weight_gradient_with_padding(const WeightGradient<T>& g)
 
 template <class T> void weight_gradient(const WeightGradient<T>& g) {
     constexpr Index width = panel_width<T>;
-    constexpr Index rows_at_a_time = 512; // of a few panels: what stays in the second cache
-    WeightGradient<T> part = g;
-    for (Index first = 0; first < g.batch || first == 0; first += rows_at_a_time) {
-        part.batch = g.batch - first < rows_at_a_time ? g.batch - first : rows_at_a_time;
-        weight_gradient_with_padding(part);
-        part.input += rows_at_a_time * width;
-        part.delta += rows_at_a_time * width;
-        part.accumulate = true;
+    constexpr Index rows_at_a_time = 1024; // of a few panels: what stays in the second cache
+    if (g.batch <= rows_at_a_time) {
+        weight_gradient_with_padding(g);
+    } else {
+        WeightGradient<T> part = g;
+        for (Index first = 0; first < g.batch; first += rows_at_a_time) {
+            part.batch = g.batch - first < rows_at_a_time ? g.batch - first : rows_at_a_time;
+            weight_gradient_with_padding(part);
+            part.input += rows_at_a_time * width;
+            part.delta += rows_at_a_time * width;
+            part.accumulate = true;
+        }
     }
     const Index last = g.last_panel - 1;
     if (g.clears_padding && g.columns < g.last_panel * width)

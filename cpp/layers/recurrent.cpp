@@ -156,7 +156,7 @@ template <class T> std::vector<Tile> Recurrent<T>::tiles(Index) const {
 template <class T> void Recurrent<T>::backward_weights(const LayerMemory<T>& memory, Range rows, const Tile& tile,
                                                        const TileGradient<T>& gradient, bool accumulate) const {
     constexpr Index width = panel_width<T>;
-    constexpr Index rows_at_a_time = 512; // the delta is still in the cache for the bias
+    constexpr Index rows_at_a_time = 1024; // the delta is still in the cache for the bias
     const Index tensor = tile.stretches.front().tensor;
     const Direction d = direction(memory, tensor / tensors_of_direction);
     const bool of_input = tensor % tensors_of_direction == weight_ih;
