@@ -78,6 +78,7 @@ Outcome Step<T>::update_from(int thread, int threads, Barrier& barrier, const Sa
         if (failed_) return give_up(Outcome::failed);
         if (stop_early_) return give_up(Outcome::interrupted);
         if (outputs_.count == 0) { // nothing to learn from here: the states have gone on, and that is all
+            barrier.wait();        // until all have looked
             if (thread == 0) value_ = total_weight_ = 0;
             return give_up(Outcome::updated);
         }

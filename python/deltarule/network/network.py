@@ -121,7 +121,7 @@ class Network(Answers):
             flows on from chunk to chunk, the gradient ends there, and each chunk in which there is an output makes an
             update of its own. Not with bidirectional layers.
         checkpoint_steps : int or "auto", optional
-            Keep the states of every so manieth step only, and compute the others again on the way back: the same
+            Keep the states of every k-th step only, and compute the others again on the way back: the same
             gradients, bit for bit, from less memory and a third more work. "auto" is the root of the number of steps.
 
         Returns
