@@ -20,8 +20,8 @@ template <class... Parts> void require(bool holds, const Parts&... parts) {
 
 inline Index multiply(Index a, Index b) {
     Index product = 0;
-    require(!__builtin_mul_overflow(a, b, &product), "the network is too large: ", a, " x ", b,
-            " elements do not fit into memory; use fewer units");
+    require(!__builtin_mul_overflow(a, b, &product), "the network or its batch is too large: ", a, " x ", b,
+            " elements do not fit into memory; use fewer units, samples or steps");
     return product;
 }
 

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <exception>
 #include <memory>
+#include <utility>
 
 #include "bindings/network.hpp"
 #include "training/evaluate.hpp"
@@ -199,15 +200,16 @@ py::array_t<T> forward(NetworkBinding<T>& network, const py::object& flat, const
         const py::gil_scoped_release release;
         const FlushDenormals flush;
         Monitor monitor(std::ref(interrupt));
+        network.pass_rows = 0; // until it is complete
         if (!network.pass || !network.pass->capacity().holds(needed)) {
-            network.pass_packing.reset();
-            network.pass = std::make_unique<Plan<T>>(model, needed, Purpose::gradients_with_input);
-            if (samples.steps > 0) network.pass_packing = std::make_unique<Packing<T>>(*network.pass);
+            auto plan = std::make_unique<Plan<T>>(model, needed, Purpose::gradients_with_input);
+            auto packing = samples.steps > 0 ? std::make_unique<Packing<T>>(*plan) : nullptr;
+            network.pass_packing = std::move(packing); // which looks at the plan: gone before its own
+            network.pass = std::move(plan);
         }
         const Plan<T>& plan = *network.pass;
         network.pass->bind(parameters.data);
         network.pass_version = network.version;
-        network.pass_rows = 0; // until it is complete
         if (samples.steps > 0) {
             Sequence& sequence = plan.sequence();
             sequence.go_on = [&monitor](double work) { return monitor.poll(work), !monitor.should_stop(); };
@@ -239,8 +241,10 @@ template <class T>
 py::array_t<T> backward(NetworkBinding<T>& network, const py::object& grad_output, const py::object& gradients) {
     const typename NetworkBinding<T>::Changing changing(network, "backward was called");
     const Model<T>& model = network.model;
-    require(network.pass_rows > 0, "backward was called before forward: call network.forward(X) first, then backward "
-                                   "with the gradient of its output");
+    require(network.pass_rows > 0,
+            "backward was called before forward: call network.forward(X) first, then backward "
+            "with the gradient of its output",
+            model.takes_sequences() ? "; a network of sequences goes back once for each forward" : "");
     require(network.pass_version == network.version,
             "the parameters have changed since forward: call network.forward(X) again, then backward");
     const MatrixView<const T> from = matrix_view<T>(grad_output, "grad_output");
@@ -257,6 +261,7 @@ py::array_t<T> backward(NetworkBinding<T>& network, const py::object& grad_outpu
         Monitor monitor(std::ref(interrupt));
         const Plan<T>& plan = *network.pass;
         if (network.pass_packing) {
+            network.pass_rows = 0; // what forward has kept is used up
             Sequence& sequence = plan.sequence();
             sequence.go_on = [&monitor](double work) { return monitor.poll(work), !monitor.should_stop(); };
             gather_rows(model.kernels(), users_rows(network, true), from, plan.output_gradient(), 0,
@@ -294,11 +299,12 @@ template <class T> Index workspace_bytes(const NetworkBinding<T>& network, Index
     const Capacity capacity = step_capacity(of, samples, read_cut(cut));
     const double operations = network.model.operations_per_sample(static_cast<double>(capacity.steps));
     const Purpose purpose = step_purpose(operations, capacity, {clips ? 1.0 : 0.0, 0});
-    const Index rows = capacity.samples * (network.model.gives_sequences() ? capacity.steps : 1);
+    const Index of_steps = multiply(capacity.samples, capacity.steps);
+    const Index rows = network.model.gives_sequences() ? of_steps : capacity.samples;
     const Index panels = PanelView<T>{nullptr, 0, network.model.outputs()}.panels() * panel_width<T>;
     const Index of_loss =
         rows * (panels + 3) * static_cast<Index>(sizeof(T)); // targets, and three numbers for each row
-    const Index of_packing = capacity.samples * capacity.steps * static_cast<Index>(sizeof(std::int64_t));
+    const Index of_packing = multiply(of_steps, static_cast<Index>(sizeof(std::int64_t)));
     return Plan<T>::bytes(network.model, capacity, purpose) + of_loss + of_packing;
 }
 

@@ -55,7 +55,9 @@ template <class T> bool predict(const Model<T>& model, T* parameters, const Samp
                                                   Purpose::inference, output_activation, samples.is_sparse()));
         plans.back()->borrow(samples.sparse);
         plans.back()->bind(parameters);
-        if (samples.steps > 0) packings.push_back(std::make_unique<Packing<T>>(*plans.back()));
+        if (samples.steps == 0) continue;
+        packings.push_back(std::make_unique<Packing<T>>(*plans.back()));
+        packings.back()->reserve(samples.steps);
     }
     const auto scatter = [&](PanelView<T> from, Index row, Index count, MatrixView<T> to, Index to_row) {
         model.kernels().scatter(from.data, from.rows, row, count, from.columns, to.row(to_row));
@@ -105,7 +107,10 @@ template <class T> Evaluation<T>::Evaluation(const Model<T>& model, T* parameter
         worker.plan->borrow(samples.sparse);
         worker.plan->bind(parameters);
         worker.batch_loss = std::make_unique<BatchLoss<T>>(loss_, *worker.plan, false);
-        if (samples.steps > 0) worker.packing = std::make_unique<Packing<T>>(*worker.plan);
+        if (samples.steps > 0) {
+            worker.packing = std::make_unique<Packing<T>>(*worker.plan);
+            worker.packing->reserve(samples.steps);
+        }
         workers_.push_back(std::move(worker));
     }
     block_sum_.resize(static_cast<std::size_t>(blocks));

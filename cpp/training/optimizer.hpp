@@ -20,6 +20,7 @@ template <class T> class Optimizer {
     const OptimizerKernel<T>& kernel() const { return kernel_; }
     int slots_in_use() const;
     VectorView<T> state() const { return {first_state_, size_ * slots_in_use()}; }
+    VectorView<double> carry() const { return {carry_, optimizer_carries}; }
     std::vector<std::string> slot_names() const; // of those in use
     // state: slots_in_use() arrays of `size` one after the other; carry: optimizer_carries numbers
     void bind(T* state, Index size, double* carry);

@@ -11,6 +11,13 @@ template <class T> Packing<T>::Packing(const Plan<T>& plan)
     : plan_(plan), piece_steps_(plan.capacity().steps), sample_order_(plan.batch_size()),
       row_order_(multiply(plan.batch_size(), plan.capacity().steps)), lengths_(plan.batch_size()) {}
 
+template <class T> void Packing<T>::reserve(Index steps) {
+    const auto of_piece = static_cast<std::size_t>(piece_steps_);
+    longer_.reserve(static_cast<std::size_t>(steps) + 1);
+    plan_.sequence().first_row.reserve(of_piece);
+    plan_.sequence().active.reserve(of_piece);
+}
+
 // Sorted by counting: samples of one length keep their order.
 template <class T> void Packing<T>::begin(const Samples<T>& samples, const Batch& batch) {
     count_ = batch.count, steps_ = samples.steps, key_ = batch.key;

@@ -38,7 +38,8 @@ template <class T> class Packing {
     // For the batches of a plan, whose steps are those of a piece
     explicit Packing(const Plan<T>& plan);
 
-    // Of samples that have steps, and the plan's states before the first. Allocates nothing, once there was a batch as long.
+    void reserve(Index steps); // of the longest: what follows allocates nothing then
+    // Of samples that have steps, and the plan's states before the first.
     void begin(const Samples<T>& samples, const Batch& batch);
     Index pieces() const { return (longest_ + piece_steps_ - 1) / piece_steps_; }
     void take(Index piece, bool alone); // says so to the plan's sequence; alone: it is not one of a larger sum

@@ -51,6 +51,9 @@ template <class T> class Step {
     Step(Plan<T>& plan, const BatchLoss<T>& batch_loss, const Loss<T>& loss, Optimizer<T>* optimizer,
          const Clipping& clipping, Monitor& monitor, int threads, Pieces pieces = Pieces::of_one_gradient);
 
+    void prepare(const Samples<T>& samples) { // before threads run it on such samples
+        if (packing_) packing_->reserve(samples.steps);
+    }
     // To be called by all threads alike. What follows is for thread 0, after it returned.
     Outcome run(int thread, int threads, Barrier& barrier, const Samples<T>& samples, const Batch& batch);
     // Goes on with whatever numbers come, as some libraries do.

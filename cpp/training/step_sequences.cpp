@@ -89,7 +89,7 @@ Outcome Step<T>::update_from(int thread, int threads, Barrier& barrier, const Sa
             if (thread == 0) value_ = value;
             return give_up(Outcome::diverged);
         }
-        gradients(tiles, 1, thread, penalty_factor(loss_, total_weight), part);
+        gradients(tiles, sequence.samples, thread, penalty_factor(loss_, total_weight), part);
         if (part.last && !fused_) {
             if (thread == 0) stop_late_ = monitor_.should_stop();
             barrier.wait();

@@ -33,6 +33,7 @@ Outcome Stepper<T>::step(const Samples<T>& samples, int threads, std::function<b
         if (records_flow_) step_->ignore_divergence(); // how it diverges is what is asked for
         threads_ = threads;
     }
+    step_->prepare(samples);
     monitor_.begin(std::move(interrupted));
     if (optimizer_) keep();
     Outcome outcome = Outcome::failed;
@@ -42,7 +43,10 @@ Outcome Stepper<T>::step(const Samples<T>& samples, int threads, std::function<b
         if (thread == 0) outcome = mine;
     });
     monitor_.begin({}); // the caller's question goes with the caller
-    return outcome == Outcome::updated && optimizer_ && !settle() ? Outcome::diverged : outcome;
+    if (!optimizer_) return outcome;
+    if (outcome == Outcome::updated) return settle() ? outcome : Outcome::diverged;
+    if (cut_.pieces == Pieces::truncated) restore(); // some pieces may have had their update
+    return outcome;
 }
 
 template <class T> bool Stepper<T>::apply(VectorView<T> gradients) {
@@ -64,16 +68,21 @@ template <class T> void Stepper<T>::keep() {
     if (kept_.size() == 0) kept_ = Buffer<T>(model_.size() + state.size);
     std::copy_n(parameters_, model_.size(), kept_.data());
     std::copy_n(state.data, state.size, kept_.data() + model_.size());
+    std::copy_n(optimizer_->carry().data, optimizer_carries, kept_carry_.data());
 }
 
 template <class T> bool Stepper<T>::settle() {
     if (model_.kernels().all_finite(parameters_, model_.size())) return true;
+    restore();
+    return false;
+}
+
+template <class T> void Stepper<T>::restore() {
     const VectorView<T> state = optimizer_->state();
     std::copy_n(kept_.data(), model_.size(), parameters_);
     std::copy_n(kept_.data() + model_.size(), state.size, state.data);
-    optimizer_->undo_begin();
+    std::copy_n(kept_carry_.data(), optimizer_carries, optimizer_->carry().data);
     rebind();
-    return false;
 }
 
 template class Stepper<float>;

@@ -2,6 +2,7 @@
 // loss and gradients and leaves the parameters as they are.
 #pragma once
 
+#include <array>
 #include <memory>
 
 #include "training/step.hpp"
@@ -32,6 +33,7 @@ template <class T> class Stepper {
     // An update can lead out of the numbers though the loss before it was finite: what was is kept until it is known.
     void keep();
     bool settle(); // true: all is finite; false: all is as it was
+    void restore();
 
     const Model<T>& model_;
     T* const parameters_;
@@ -40,6 +42,7 @@ template <class T> class Stepper {
     const Clipping clipping_;
     const Cut cut_;
     Buffer<T> kept_;
+    std::array<double, optimizer_carries> kept_carry_{};
     std::unique_ptr<Plan<T>> plan_;
     std::unique_ptr<BatchLoss<T>> batch_loss_;
     Monitor monitor_{{}};

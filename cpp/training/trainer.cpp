@@ -28,6 +28,7 @@ template <class T> class Loop {
           last_finite_(options.stops_at_divergence ? model.size() : 0), by_samples_(loss.convention.epoch_by_samples) {
         plan_.borrow(samples.sparse);
         plan_.bind(parameters);
+        step_.prepare(samples);
         if (!options.stops_at_divergence) step_.ignore_divergence();
         if (options.validation)
             validation_.emplace(model, parameters, options.validation_loss ? *options.validation_loss : loss,

@@ -12,17 +12,18 @@ import numpy.typing as npt
 
 from .arrays import converted, first_not_finite, is_ready, to_array
 
-__all__ = ["as_lengths", "as_sequences", "exists", "is_list_of_samples", "pad"]
+__all__ = ["as_lengths", "as_sequences", "exists", "is_ragged_list", "pad"]
 
 Array = npt.NDArray[Any]
 
 
-def is_list_of_samples(X: Any) -> bool:
-    """Whether `X` is a list of arrays, one for each sample, which may differ in length."""
-    return isinstance(X, (list, tuple)) and len(X) > 0 and all(hasattr(item, "shape") for item in X)
+def is_ragged_list(X: Any) -> bool:
+    """Whether `X` is a list (or an array of objects) with an array or list for each sample, which differ in length."""
+    is_list = isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
+    return is_list and len({len(sample) if hasattr(sample, "__len__") else -1 for sample in X}) > 1
 
 
-def pad(samples: list[Any] | tuple[Any, ...], name: str) -> tuple[Array, npt.NDArray[np.int64]]:
+def pad(samples: Any, name: str, steps: int = 1) -> tuple[Array, npt.NDArray[np.int64]]:
     """A list of arrays as one array, with zeros behind their ends, and their lengths.
 
     Parameters
@@ -31,6 +32,8 @@ def pad(samples: list[Any] | tuple[Any, ...], name: str) -> tuple[Array, npt.NDA
         The number of steps may differ, all else may not.
     name : str
         What messages call them.
+    steps : int, default=1
+        The array has at least so many.
 
     Returns
     -------
@@ -52,7 +55,8 @@ def pad(samples: list[Any] | tuple[Any, ...], name: str) -> tuple[Array, npt.NDA
         if len(array) == 0:
             raise ValueError(f"{name}[{number}] has no steps: every sequence needs at least one; leave the sample out")
     lengths = np.array([len(array) for array in arrays], np.int64)
-    padded = np.zeros((len(arrays), int(lengths.max()), *arrays[0].shape[1:]), np.result_type(*arrays))
+    shape = (len(arrays), max(steps, int(lengths.max())), *arrays[0].shape[1:])
+    padded = np.zeros(shape, np.result_type(*arrays))
     for row, array in zip(padded, arrays, strict=True):
         row[: len(array)] = array
     return padded, lengths
@@ -93,7 +97,7 @@ def as_lengths(lengths: Any, n_samples: int, n_steps: int, name: str = "lengths"
             else "check how it was cut"
         )
         raise ValueError(f"{name}[{sample}] is {array[sample]}: X has {n_steps} steps, expected 1 to {n_steps}; {step}")
-    return converted(array, np.int64)
+    return np.array(array, np.int64)  # a copy: the core relies on what was checked
 
 
 def exists(lengths: npt.NDArray[np.int64] | None, n_samples: int, n_steps: int) -> npt.NDArray[np.bool_]:
@@ -137,15 +141,15 @@ def as_sequences(
     TypeError, ValueError
         Not three-dimensional, empty, another number of features or steps, NaN or infinity in a step that exists.
     """
-    if is_list_of_samples(X) and len({np.shape(item)[:1] for item in X}) > 1:
+    if is_ragged_list(X):
         if lengths is not None:
             raise ValueError(
                 f"lengths is given, but {name} is a list of arrays that differ in length: leave lengths out"
             )
-        X, lengths = pad(X, name)
+        X, lengths = pad(X, name, steps or 1)
     array = X if is_ready(X, dtype) else to_array(X, name, dtype)
     if array.ndim != 3:
-        raise ValueError(f"{name} has shape {array.shape}: {_next_step(array, name, features)}")
+        raise ValueError(f"{name} has shape {array.shape}: {_next_step(X, array, name, features)}")
     n_samples, n_steps, n_features = array.shape
     if 0 in array.shape:
         raise ValueError(f"{name} has shape {array.shape}: expected at least one sample, one step and one feature")
@@ -162,12 +166,15 @@ def as_sequences(
     return array, found
 
 
-def _next_step(array: Array, name: str, features: int | None) -> str:
+def _next_step(X: Any, array: Array, name: str, features: int | None) -> str:
     expected = "a recurrent network takes sequences, (n_samples, n_steps, n_features); "
     if array.ndim == 2:
+        array_name = f"np.asarray({name})" if isinstance(X, (list, tuple)) else name
         if features in (None, 1):
-            return expected + f"for one feature a step pass {name}[:, :, None]; for one sequence {name}[None]"
-        return expected + f"for one sequence pass {name}[None]"
+            return (
+                f"{expected}for one feature a step pass {array_name}[:, :, None]; for one sequence {array_name}[None]"
+            )
+        return f"{expected}for one sequence pass {array_name}[None]"
     return expected + "check the dimensions"
 
 

@@ -14,7 +14,7 @@ from .names import require_number
 from .network import Network
 from .network.inputs import has_recurrent
 from .network.preparing import check_output, optimizer_for_core, output_weights, prepare
-from .network.recurrence import cut_of
+from .network.recurrence import cut_of, require_workspace
 from .optimizers import find_optimizer
 
 if TYPE_CHECKING:
@@ -83,9 +83,7 @@ class Trainer:
         self._cut = (0, False)
         if bptt_steps is not None or checkpoint_steps is not None:
             if isinstance(checkpoint_steps, str):
-                raise TypeError(
-                    f"checkpoint_steps={checkpoint_steps!r}: a Trainer needs a number: batches may differ"
-                )
+                raise TypeError(f"checkpoint_steps={checkpoint_steps!r}: a Trainer needs a number: batches may differ")
             reads = isinstance(network.input_shape, tuple) or has_recurrent(network)
             own_loss = not isinstance(self.loss, Loss)
             self._cut = cut_of(network, 1 if reads else None, bptt_steps, checkpoint_steps, own_loss=own_loss)
@@ -94,7 +92,7 @@ class Trainer:
 
     @property
     def steps(self) -> int:
-        """How many updates there have been."""
+        """How many calls have updated the network; with bptt_steps a call may hold several updates."""
         return 0 if self._native is None else int(self._native.steps)
 
     def _start(self) -> None:
@@ -140,6 +138,7 @@ class Trainer:
         inputs = network._inputs(X, lengths)
         prepared = prepare(network, inputs.features, y, self.loss, sample_weight, lengths=inputs.lengths)
         network._build_for(inputs.features)
+        require_workspace(network, inputs, self._cut)
         self._start()
         self._of_batch.function = prepared.loss
         try:

@@ -25,3 +25,7 @@ __all__ = [
     "two_spirals",
     "xor",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

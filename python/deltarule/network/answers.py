@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from ..layers import Dense, Dropout, Layer, LayerNorm, Recurrent
+from ..layers import RNN, Dense, Dropout, Layer, LayerNorm, Recurrent
 from ..names import require_integer
 from ..optimizers import find_optimizer
 from . import fitting, preparing, recurrence
-from .inputs import first_states
+from .inputs import first_states, read_inputs
 from .structure import Array, Structure
 
 if TYPE_CHECKING:
@@ -95,10 +95,17 @@ class Answers(Structure):
     __call__ = predict
 
     def _predict(
-        self, X: Any, activation: str, n_threads: int | None, lengths: Any, initial_state: dict[str, Any] | None
+        self,
+        X: Any,
+        activation: str,
+        n_threads: int | None,
+        lengths: Any,
+        initial_state: dict[str, Any] | None,
+        *,
+        any_steps: bool = False,
     ) -> tuple[Array, dict[str, Array]]:
         threads = self._threads(n_threads)
-        inputs = self._inputs(X, lengths)
+        inputs = read_inputs(self, X, lengths, any_steps=any_steps)
         self._build_for(inputs.features)
         states = first_states(self, initial_state, inputs.n_samples)
         return recurrence.predict(self, inputs, activation, states, threads)
@@ -131,6 +138,11 @@ class Answers(Structure):
         Stream
             To be called with one step at a time, of shape (n_samples, n_features).
 
+        Raises
+        ------
+        ValueError
+            The network has no recurrent layer, or a bidirectional one.
+
         Examples
         --------
         >>> import deltarule as dr, numpy as np
@@ -155,6 +167,8 @@ class Answers(Structure):
         clip: bool = False,
     ) -> int:
         """How many bytes a `fit` needs beside its data: parameters, the optimizer's state, and all of one batch.
+
+        Validation takes some more, which does not grow with the number of samples or steps.
 
         Parameters
         ----------
@@ -181,8 +195,8 @@ class Answers(Structure):
         19
         """
         self._require_built()
-        batch_size = require_integer("batch_size", batch_size, least=1)
-        n_steps = require_integer("n_steps", n_steps, least=1)
+        batch_size = require_integer("batch_size", batch_size, least=1, most=2**31 - 1)
+        n_steps = require_integer("n_steps", n_steps, least=1, most=2**31 - 1)
         cut = recurrence.cut_of(
             self, n_steps if isinstance(self.input_shape, tuple) else None, bptt_steps, checkpoint_steps
         )
@@ -262,8 +276,9 @@ def _short(layer: Layer) -> str:
         return f"Dropout({layer.rate})"
     if isinstance(layer, LayerNorm):
         return f"LayerNorm(eps={layer.eps:g})"
-    options = [name for name in ("return_sequences", "bidirectional") if getattr(layer, name)]
-    return f"{type(layer).__name__}({', '.join([str(layer.units), *(f'{name}=True' for name in options)])})"
+    parts = [str(layer.units), *([repr(layer.activation)] if isinstance(layer, RNN) else [])]
+    parts += [f"{name}=True" for name in ("return_sequences", "bidirectional") if getattr(layer, name)]
+    return f"{type(layer).__name__}({', '.join(parts)})"
 
 
 def _detail(layer: Layer) -> str:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..arrays import to_array
 from ..data import as_matrix
 from ..layers import Recurrent
-from ..sequences import as_sequences, exists, is_list_of_samples, pad
+from ..sequences import as_sequences, exists, is_ragged_list, pad
 
 if TYPE_CHECKING:
     from .structure import Structure
@@ -56,8 +56,8 @@ def gives_sequences(network: Structure, inputs: Inputs) -> bool:
     return inputs.are_sequences and all(layer.return_sequences for layer in recurrent)
 
 
-def read_inputs(network: Structure, X: Any, lengths: Any = None, name: str = "X") -> Inputs:
-    """X, checked against the network: sequences where it reads them, else rows."""
+def read_inputs(network: Structure, X: Any, lengths: Any = None, name: str = "X", *, any_steps: bool = False) -> Inputs:
+    """X, checked against the network: sequences where it reads them, else rows. any_steps: also parts of sequences."""
     built = network._native is not None
     shape = network.input_shape
     reads = isinstance(shape, tuple) if built else has_recurrent(network) or getattr(X, "ndim", 0) == 3
@@ -66,14 +66,15 @@ def read_inputs(network: Structure, X: Any, lengths: Any = None, name: str = "X"
             raise ValueError("lengths is given, but the network reads no sequences: its X has a row for each sample")
         return Inputs(as_matrix(X, network.dtype, name=name, columns=shape if isinstance(shape, int) else None))
     steps, features = shape if isinstance(shape, tuple) else (None, None)
+    steps = None if any_steps else steps
     return Inputs(*as_sequences(X, lengths, network.dtype, name=name, features=features, steps=steps))
 
 
 def read_targets(inputs: Inputs, y: Any, outputs: int, kind: str, name: str) -> Array:
-    """Targets of sequences with an output at each step as rows, one after the other; 0 where there is no step."""
+    """Targets of sequences with an output at each step as rows; any of them where there is no step."""
     n_samples, n_steps = inputs.features.shape[:2]
-    if is_list_of_samples(y):
-        y, lengths = pad(y, name)
+    if is_ragged_list(y):
+        y, lengths = pad(y, name, n_steps)
         expected = np.full(n_samples, n_steps) if inputs.lengths is None else inputs.lengths
         if not np.array_equal(lengths, expected):
             raise ValueError(f"{name} is a list of arrays with other numbers of steps than the samples of X have")
@@ -86,9 +87,8 @@ def read_targets(inputs: Inputs, y: Any, outputs: int, kind: str, name: str) -> 
             "return_sequences=False"
         )
     if inputs.lengths is not None:
-        array = np.where(inputs.exists.reshape(n_samples, n_steps, *(1,) * (array.ndim - 2)), array, 0)
-        if kind == "classes" and array.ndim == 3 and outputs > 1 and array.shape[2] == outputs:
-            array[~inputs.exists] = np.eye(outputs, dtype=array.dtype)[0]  # a row of probabilities, looked at by nobody
+        array = np.array(array)
+        array[~inputs.exists] = array[0, 0]  # a target as good as any: nobody looks at it
     return array.reshape(n_samples * n_steps, *array.shape[2:])
 
 

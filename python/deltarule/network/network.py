@@ -208,6 +208,7 @@ class Network(Answers):
         own_loss = callable(prepared.loss)
         cut = recurrence.cut_of(self, n_steps, bptt_steps, checkpoint_steps, own_loss=own_loss)
         self._build_for(inputs.features)
+        recurrence.require_workspace(self, inputs, cut)
         states = first_states(self, initial_state, inputs.n_samples)
         gradients = self._native.allocate()
         value = self._native.loss_and_gradients(
@@ -244,8 +245,9 @@ class Network(Answers):
         """
         inputs = self._inputs(X, lengths)
         self._build_for(inputs.features)
+        recurrence.require_workspace(self, inputs)
         output = np.asarray(self._native.forward(self._flat, inputs.for_core()))
-        self._shape_of_pass = inputs.features.shape
+        self._pass = inputs
         return output.reshape(*inputs.features.shape[:2], -1) if gives_sequences(self, inputs) else output
 
     def backward(self, grad_output: Any) -> Array:
@@ -260,18 +262,25 @@ class Network(Answers):
         Raises
         ------
         ValueError
-            There was no forward before, or the shape is another than its output's.
+            There was no forward before (of sequences, since the last backward), or the shape is another than its
+            output's.
         """
         self._require_built()
         if self._native.gives_sequences:
-            grad_output = np.asarray(grad_output)
-            if grad_output.ndim == 3:
-                grad_output = grad_output.reshape(-1, grad_output.shape[2])
+            grad_output = self._of_steps(np.asarray(grad_output))
         gradient = as_matrix(grad_output, self.dtype, name="grad_output")
         flat = self._native.allocate()
         grad_input = self._native.backward(gradient, flat)
         self._gradients = flat
-        return np.asarray(grad_input).reshape(self._shape_of_pass)
+        return np.asarray(grad_input).reshape(grad_input.shape if self._pass is None else self._pass.features.shape)
+
+    def _of_steps(self, gradient: Array) -> Array:
+        """The gradient of the output of all steps as rows, and 0 for steps that do not exist."""
+        if gradient.ndim != 3 or self._pass is None:
+            return gradient  # the core says what is wrong
+        if self._pass.lengths is not None and gradient.shape[:2] == self._pass.features.shape[:2]:
+            gradient = np.where(self._pass.exists[:, :, None], gradient, 0)
+        return gradient.reshape(-1, gradient.shape[2])
 
     @property
     def gradients(self) -> dict[str, Array]:

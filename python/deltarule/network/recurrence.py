@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from .answers import Answers
     from .structure import Structure
 
-__all__ = ["WHOLE", "Stream", "bytes_of_fit", "cut_of", "predict", "require_memory"]
+__all__ = ["WHOLE", "Stream", "bytes_of_fit", "cut_of", "predict", "require_memory", "require_workspace"]
 
 Cut = tuple[int, bool]  # steps of a piece (0: all), and whether the gradient ends where one begins
 WHOLE: Cut = (0, False)
+_MOST_STEPS = 2**31 - 1
 
 
 def cut_of(
@@ -52,12 +53,12 @@ def cut_of(
             f"{given[0]} with a loss of your own: it looks at whole sequences, not at pieces; leave it out"
         )
     if bptt_steps is not None:
-        return require_integer("bptt_steps", bptt_steps, least=1), True
+        return require_integer("bptt_steps", bptt_steps, least=1, most=_MOST_STEPS), True
     if isinstance(checkpoint_steps, str):
         if checkpoint_steps != "auto":
             raise ValueError(f"checkpoint_steps={checkpoint_steps!r}: expected 'auto' or a number of steps")
         return max(1, math.isqrt(n_steps - 1) + 1), False
-    return require_integer("checkpoint_steps", checkpoint_steps, least=1), False
+    return require_integer("checkpoint_steps", checkpoint_steps, least=1, most=_MOST_STEPS), False
 
 
 def bytes_of_fit(
@@ -82,9 +83,17 @@ def require_memory(needed: int, network: Structure, n_steps: int, cut: Cut) -> N
     if cut == WHOLE and n_steps > 1:
         less += ", checkpoint_steps='auto' (the same gradients from some of the states), or bptt_steps"
     raise MemoryError(
-        f"the fit needs {needed / 2**30:,.2f} GiB (see Network.memory), {available / 2**30:,.2f} GiB are free: "
-        f"take {less}"
+        f"this needs {needed / 2**30:,.2f} GiB (see Network.memory), {available / 2**30:,.2f} GiB are free: take {less}"
     )
+
+
+def require_workspace(network: Structure, inputs: Inputs, cut: Cut = WHOLE) -> None:
+    """The same for a single pass over sequences, where these are long enough to ask."""
+    if not inputs.are_sequences or inputs.features.size < 1 << 16:
+        return
+    n_samples, n_steps = inputs.features.shape[:2]
+    is_ragged = inputs.lengths is not None
+    require_memory(network._native.workspace_bytes(n_samples, n_steps, is_ragged, cut, True), network, n_steps, cut)
 
 
 def _available() -> int | None:
@@ -110,6 +119,14 @@ class Stream:
     """
 
     def __init__(self, network: Answers) -> None:
+        recurrent = [layer for layer in network.layers if isinstance(layer, Recurrent)]
+        if not recurrent:
+            raise ValueError("stream: the network has no recurrent layer, so it remembers nothing; use predict")
+        if any(layer.bidirectional for layer in recurrent):
+            raise ValueError(
+                "stream: a bidirectional layer begins at the end of the sequence, which a stream does not have yet; "
+                "use predict on whole sequences, or bidirectional=False"
+            )
         self.network = network
         self.state: dict[str, Array] | None = None
 
@@ -135,7 +152,7 @@ class Stream:
                 f"x has shape {step.shape}: expected one step of each stream, (n_samples, n_features); for a single "
                 "stream pass x[None]"
             )
-        output, self.state = self.network.predict(step[:, None], initial_state=self.state, return_state=True)
+        output, self.state = self.network._predict(step[:, None], "", None, None, self.state, any_steps=True)
         return output[:, -1] if output.ndim == 3 else output
 
 

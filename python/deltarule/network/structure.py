@@ -105,7 +105,7 @@ class Structure:
         self.loss: Loss | CustomLoss | None = None  # of the last fit
         self._epochs = np.zeros(1, np.int64)  # the core counts in it
         self._gradients: Array | None = None
-        self._shape_of_pass: tuple[int, ...] = ()
+        self._pass: Inputs | None = None  # of the last forward
         self._native: Any = None
         self._shape: int | tuple[int | None, int] | None = None
         self._flat: Any = None
