@@ -78,10 +78,8 @@ class Twin:
         lengths: Any = None,
         bptt_steps: int | None = None,
     ) -> None:
-        features = network._features(X)
-        self._of_steps: dict[str, Any] = {}
-        if lengths is not None:
-            self._of_steps["lengths"] = np.asarray(lengths, dtype=np.int64)
+        features, lengths = network._inputs(X, lengths)
+        self._of_steps: dict[str, Any] = {} if lengths is None else {"lengths": lengths}
         prepared = prepare(network, features, y, loss, sample_weight, **self._of_steps)
         self.network = reference.Network.from_spec(network.spec(), network.state_dict())
         self.y: Any

@@ -110,11 +110,12 @@ def first_states(network: Structure, states: Any, n_samples: int) -> list[Array 
             found.append(None)
             continue
         argument = f"initial_state[{name!r}]"
-        if np.shape(states[name]) != (n_samples, units):
+        state = to_array(states[name], argument)
+        if state.shape != (n_samples, units):
             raise ValueError(
-                f"{argument} has shape {np.shape(states[name])}: expected ({n_samples}, {units}), a row for each sample"
+                f"{argument} has shape {state.shape}: expected ({n_samples}, {units}), a row for each sample"
             )
-        found.append(as_matrix(states[name], network.dtype, name=argument))
+        found.append(as_matrix(state, network.dtype, name=argument))
     return found
 
 

@@ -276,9 +276,14 @@ class Network(Answers):
 
     def _of_steps(self, gradient: Array) -> Array:
         """The gradient of the output of all steps as rows, and 0 for steps that do not exist."""
-        if gradient.ndim != 3 or self._pass is None:
-            return gradient  # the core says what is wrong
-        if self._pass.lengths is not None and gradient.shape[:2] == self._pass.features.shape[:2]:
+        if self._pass is None:
+            return gradient  # the core says that there was no forward
+        expected = (*self._pass.features.shape[:2], self._last.units)
+        if gradient.shape != expected:
+            raise ValueError(
+                f"grad_output has shape {gradient.shape}: expected that of the output of forward, {expected}"
+            )
+        if self._pass.lengths is not None:
             gradient = np.where(self._pass.exists[:, :, None], gradient, 0)
         return gradient.reshape(-1, gradient.shape[2])
 

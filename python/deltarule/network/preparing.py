@@ -118,7 +118,10 @@ def _prepare_custom(
 ) -> Prepared:
     if sample_weight is not None:
         raise ValueError("sample_weight does not reach a loss of your own: weigh the samples inside the function")
-    targets = np.asarray(y)
+    try:
+        targets = np.asarray(y)
+    except ValueError:
+        raise ValueError(f"{name} is ragged, its rows differ in length: a loss of your own takes an array") from None
     if targets.ndim == 0 or len(targets) != inputs.n_samples:
         raise ValueError(
             f"{name} has shape {targets.shape} but X has {inputs.n_samples} rows: each sample needs one target; check "
