@@ -85,7 +85,7 @@ Outcome Step<T>::update_from(int thread, int threads, Barrier& barrier, const Sa
         if (loss_.kernel) batch_loss_.add(packing_->output_rows(), samples.weights != nullptr, sums, rows_before);
         if (plan_.model().gives_sequences()) rows_before += sequence.rows;
         const double value = loss_.kernel ? sums.mean(total_weight) : custom_value_;
-        if (part.last && !std::isfinite(value) && stops_at_divergence_) {
+        if (!std::isfinite(value) && stops_at_divergence_) { // now, while what went wrong is still there to be found
             if (thread == 0) value_ = value;
             return give_up(Outcome::diverged);
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator, Mapping
@@ -56,7 +57,8 @@ class OwnProcess(Peer):
     def close(self) -> None:
         """End the process."""
         if self._process.is_alive():
-            self._here.send(None)
+            with contextlib.suppress(OSError):  # it may be ending just now
+                self._here.send(None)
             self._process.join(10)
             self._process.kill()
             self._process.join()
