@@ -110,6 +110,11 @@ class TestStreams:
         stream = dr.Network([dr.LSTM(3), dr.Dense(1)], input_shape=(None, 3)).stream()
         with pytest.raises(ValueError, match=r"pass x\[None\]"):
             stream(X[0, 0])
+        stream(X[:4, 0])
+        with pytest.raises(ValueError, match="x has 2 rows, the stream began with 4"):
+            stream(X[:2, 1])
+        stream.reset()
+        stream(X[:2, 0])
 
 
 class TestPadding:
@@ -182,3 +187,36 @@ def test_a_trainer_keeps_checkpoints_of_a_number_of_steps() -> None:
         dr.Trainer(network, "mse", checkpoint_steps="auto")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="reads no sequences"):
         dr.Trainer(dr.Network([dr.Dense(1)]), "mse", bptt_steps=3)
+
+
+def test_a_loss_of_ones_own_sees_the_samples_in_their_order() -> None:
+    network = dr.Network([dr.GRU(4), dr.Dense(1)], input_shape=(None, 3), dtype="float64")
+    y = np.arange(6.0)[:, None]
+    seen = []
+
+    def squares(output: Any, target: Any) -> tuple[float, Any]:
+        seen.append(target.ravel().tolist())
+        return float(np.mean((output - target) ** 2)), 2 * (output - target) / output.size
+
+    lengths = [3, 1, 7, 2, 7, 5]
+    value, gradients = network.loss_and_gradients(X, y, loss=squares, lengths=lengths)
+    expected, others = network.loss_and_gradients(X, y, loss="mse", lengths=lengths)
+    assert seen == [[0, 1, 2, 3, 4, 5]]
+    assert value == pytest.approx(expected, rel=1e-12)
+    for name, gradient in gradients.items():
+        assert gradient == pytest.approx(others[name], rel=1e-9, abs=1e-14)
+
+
+def test_places_in_messages_are_those_of_an_array_the_user_has() -> None:
+    network = dr.Network([dr.GRU(4, return_sequences=True), dr.Dense(2)], input_shape=(None, 3))
+    y = np.zeros((6, 7, 2))
+    y[1, 2, 1] = np.nan
+    with pytest.raises(ValueError, match=r"y.reshape\(-1, 2\)\[9, 1\] is nan"):
+        network.fit(X, y, loss="mse")
+    labels = np.zeros((6, 7), int)
+    labels[2, 1] = 5
+    with pytest.raises(ValueError, match=r"y.ravel\(\)\[15\] is 5"):
+        network.fit(X, labels, loss="cross_entropy")
+    last = dr.Network([dr.GRU(4), dr.Dense(2)], input_shape=(None, 3))
+    with pytest.raises(ValueError, match="return_sequences=True"):
+        last.fit(X, y, loss="mse")

@@ -115,6 +115,7 @@ def as_sequences(
     name: str = "X",
     features: int | None = None,
     steps: int | None = None,
+    lengths_name: str = "lengths",
 ) -> tuple[Array, npt.NDArray[np.int64] | None]:
     """Sequences and their lengths as the core takes them.
 
@@ -129,6 +130,8 @@ def as_sequences(
         What messages call it.
     features, steps : int, optional
         What the network takes.
+    lengths_name : str, default="lengths"
+        What messages call them.
 
     Returns
     -------
@@ -160,7 +163,7 @@ def as_sequences(
             f"{name} has {n_steps} steps, the network takes {steps}: for any number of them make it with "
             f"input_shape=(None, {n_features})"
         )
-    found = None if lengths is None else as_lengths(lengths, n_samples, n_steps)
+    found = None if lengths is None else as_lengths(lengths, n_samples, n_steps, lengths_name)
     array = converted(array, dtype)
     _require_finite(array, found, name)
     return array, found

@@ -134,7 +134,12 @@ def _validation(network: Network, data: Any, loss: str | Loss | CustomLoss, like
         )
     inputs = network._inputs(data[0], data[2] if len(data) == 3 else None, "validation_data[0]")
     columns, expected = inputs.features.shape[-1], like.features.shape[-1]
-    if columns != expected or inputs.are_sequences != like.are_sequences:
+    if inputs.are_sequences != like.are_sequences:
+        raise ValueError(
+            f"validation_data[0] has shape {inputs.features.shape} but X has {like.features.shape}: expected as many "
+            "dimensions"
+        )
+    if columns != expected:
         raise ValueError(f"validation_data[0] has {columns} features but X has {expected}")
     prepared = prepare(network, inputs.features, data[1], loss, None, name="validation_data[1]", lengths=inputs.lengths)
     return inputs.for_core(), prepared.targets, None, prepared.loss

@@ -67,7 +67,10 @@ def read_inputs(network: Structure, X: Any, lengths: Any = None, name: str = "X"
         return Inputs(as_matrix(X, network.dtype, name=name, columns=shape if isinstance(shape, int) else None))
     steps, features = shape if isinstance(shape, tuple) else (None, None)
     steps = None if any_steps else steps
-    return Inputs(*as_sequences(X, lengths, network.dtype, name=name, features=features, steps=steps))
+    of_lengths = "lengths" if name == "X" else name.replace("[0]", "[2]")  # the third of validation_data
+    return Inputs(
+        *as_sequences(X, lengths, network.dtype, name=name, features=features, steps=steps, lengths_name=of_lengths)
+    )
 
 
 def read_targets(inputs: Inputs, y: Any, outputs: int, kind: str, name: str) -> Array:

@@ -61,7 +61,12 @@ def prepare(
     rows = len(features)
     if gives_sequences(network, inputs):
         y = read_targets(inputs, y, outputs, found.targets, name)
-        rows = len(y)
+        rows, name = len(y), f"{name}.ravel()" if y.ndim == 1 else f"{name}.reshape(-1, {y.shape[1]})"
+    elif inputs.are_sequences and getattr(y, "ndim", 0) == 3:
+        raise ValueError(
+            f"{name} has shape {y.shape}: the network gives one output for each sample, after its last step; for one "
+            "at every step let all recurrent layers have return_sequences=True"
+        )
     targets = as_targets(y, rows, kind=found.targets, outputs=outputs, dtype=network.dtype, name=name)
     weights = as_sample_weight(sample_weight, len(features), network.dtype)
     return Prepared((found.name, found.parameter), targets, weights, found)
@@ -131,8 +136,17 @@ def _prepare_custom(
     def batch_loss(output: Array, samples: Array) -> tuple[float, Array]:
         return _checked_answer(loss(output, targets[samples]), output)
 
-    if not gives_sequences(network, inputs):
+    if not inputs.are_sequences:
         return Prepared(batch_loss, None, None, loss)
+    if not gives_sequences(network, inputs):
+
+        def last_step_loss(rows: Array, places: Array) -> tuple[float, Array]:
+            # The core has the longest sample first, the function sees them in the order of y.
+            order = np.argsort(places)
+            value, gradient = batch_loss(rows[order], places[order])
+            return value, np.ascontiguousarray(gradient[np.argsort(order)])
+
+        return Prepared(last_step_loss, None, None, loss)
     n_steps = inputs.features.shape[1]
 
     def sequence_loss(rows: Array, places: Array) -> tuple[float, Array]:

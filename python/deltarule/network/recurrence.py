@@ -152,6 +152,11 @@ class Stream:
                 f"x has shape {step.shape}: expected one step of each stream, (n_samples, n_features); for a single "
                 "stream pass x[None]"
             )
+        began = step.shape[0] if self.state is None else len(next(iter(self.state.values())))
+        if step.shape[0] != began:
+            raise ValueError(
+                f"x has {step.shape[0]} rows, the stream began with {began}: give as many each time, or call reset()"
+            )
         output, self.state = self.network._predict(step[:, None], "", None, None, self.state, any_steps=True)
         return output[:, -1] if output.ndim == 3 else output
 

@@ -390,7 +390,8 @@ def _check_input_shape(input_shape: Any) -> int | tuple[int | None, int]:
             f"input_shape={input_shape!r}: expected the number of features, such as 784 or (784,), or of sequences "
             "(n_steps, n_features), such as (50, 8) or (None, 8)"
         )
-    features = require_integer("input_shape", input_shape[-1], least=1, most=most)
+    last = len(input_shape) - 1
+    features = require_integer(f"input_shape[{last}]", input_shape[last], least=1, most=most)
     if len(input_shape) == 1:
         return features
     steps = input_shape[0]
