@@ -49,7 +49,6 @@ template <class T> constexpr Kernels<T> all_kernels() {
         .column_sums = &column_sums<T>,
         .add_rows = &add_rows<T>,
         .transpose = &transpose<T>,
-        .fill_rows = &fill_rows<T>,
         .gather = &gather<T>,
         .scatter = &scatter<T>,
         .softmax = &softmax<T>,

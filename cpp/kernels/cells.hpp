@@ -90,13 +90,14 @@ struct GruCell {
 
 using Cells = List<TanhCell, ReluCell, LstmCell, GruCell>;
 
-// visit(offset of a register in the gates, in the states, in the gradients, in the output's gradient)
+// visit(offset of a register in the gates, in the states, in the gradients, in the output's gradient, its first unit)
 template <class T, class Visit> inline void for_cells(const CellRows<T>& rows, const Visit& visit) {
     constexpr Index width = panel_width<T>;
     for (Index panel = 0; panel < rows.panels; ++panel)
         for (Index at = rows.first_row * width; at < rows.last_row * width; at += lanes<Vec<T>>)
             visit(panel * rows.gates_stride * width + at, panel * rows.state_stride * width + at,
-                  panel * rows.gradient_stride * width + at, panel * rows.output_gradient_stride * width + at);
+                  panel * rows.gradient_stride * width + at, panel * rows.output_gradient_stride * width + at,
+                  panel * width + at % width);
 }
 
 template <class Cell, class T> inline CellState<Vec<T>> load_state(const T* hidden, const T* cell, Index at) {
@@ -107,10 +108,13 @@ template <class Cell, class T> inline CellState<Vec<T>> load_state(const T* hidd
 }
 
 template <class T, class Cell> void cell_forward(const CellRows<T>& rows) {
-    const Index block = rows.panels * rows.gates_stride * panel_width<T>;
-    for_cells(rows, [&](Index at_gates, Index at_state, Index, Index) {
+    constexpr Index width = panel_width<T>;
+    const Index block = rows.panels * rows.gates_stride * width;
+    for_cells(rows, [&](Index at_gates, Index at_state, Index, Index, Index unit) {
         Vec<T> z[Cell::blocks];
         for (int b = 0; b < Cell::blocks; ++b) z[b] = load(rows.gates + b * block + at_gates);
+        for (int b = Cell::hidden_block; b < Cell::gates; ++b)
+            z[b] += load(rows.bias + (b - Cell::hidden_block) * rows.panels * width + unit);
         const auto before = load_state<Cell>(rows.hidden_before, rows.cell_before, at_state);
         const CellState<Vec<T>> now = Cell::forward(z, before);
         store(rows.hidden + at_state, now.hidden);
@@ -121,7 +125,7 @@ template <class T, class Cell> void cell_forward(const CellRows<T>& rows) {
 
 template <class T, class Cell> void cell_backward(const CellRows<T>& rows) {
     const Index block = rows.panels * rows.gates_stride * panel_width<T>;
-    for_cells(rows, [&](Index at_gates, Index at_state, Index at_gradient, Index at_output) {
+    for_cells(rows, [&](Index at_gates, Index at_state, Index at_gradient, Index at_output, Index) {
         Vec<T> z[Cell::blocks];
         for (int b = 0; b < Cell::blocks; ++b) z[b] = load(rows.gates + b * block + at_gates);
         const auto before = load_state<Cell>(rows.hidden_before, rows.cell_before, at_state);
@@ -142,19 +146,6 @@ template <class T> struct CellRow {
                 Cell::keeps_cell, Cell::passes_hidden, &cell_forward<T, Cell>, &cell_backward<T, Cell>};
     }
 };
-
-// Rows that all begin as first + second, either of which may be null: the biases, before products are added to them.
-template <class T>
-void fill_rows(const T* first, const T* second, T* panels, Index stride, Index count, Index first_row, Index last_row) {
-    constexpr Index width = panel_width<T>;
-    for (Index panel = 0; panel < count; ++panel)
-        for (int v = 0; v < panel_vectors; ++v) {
-            const Index lane = panel * width + v * lanes<Vec<T>>;
-            const Vec<T> sum = (first ? load(first + lane) : Vec<T>{}) + (second ? load(second + lane) : Vec<T>{});
-            T* const to = panels + panel * stride * width + v * lanes<Vec<T>>;
-            for (Index row = first_row; row < last_row; ++row) store(to + row * width, sum);
-        }
-}
 
 } // namespace
 } // namespace deltarule::DELTARULE_ISA

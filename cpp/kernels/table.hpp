@@ -98,6 +98,7 @@ template <class T> struct DropoutRows {
 template <class T> struct CellRows {
     T* gates; // blocks of `panels`, side by side
     Index gates_stride;
+    const T* bias; // of the hidden state, still to be added to the sums that it shares with the input
     const T *hidden_before, *cell_before;
     T *hidden, *cell;
     Index state_stride;
@@ -225,9 +226,6 @@ template <class T> struct Kernels {
     // The same added to what is in `sums`, one row after the other: it goes on where an earlier call has ended
     void (*add_rows)(const T* delta, Index delta_stride, Index batch, T* sums, Index first_panel, Index last_panel);
     void (*transpose)(const Transpose<T>&);
-    // Rows that all become first + second (either may be null), in so many panels
-    void (*fill_rows)(const T* first, const T* second, T* panels, Index stride, Index count, Index first_row,
-                      Index last_row);
     // Rows of a row-major matrix, picked by `order` (null: one after the other from first), into rows 0 … of panels.
     void (*gather)(const T* matrix, Index columns, const std::int64_t* order, Index count, T* panels, Index stride,
                    Index first_row);

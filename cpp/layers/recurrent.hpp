@@ -1,7 +1,7 @@
 // Recurrent: a cell (kernels/cells.hpp) unrolled over the steps of sequences, in one direction or in both, and backpropagation
 // through time: the one loop for every cell. P. Werbos, Proceedings of the IEEE 78 (1990) 1550.
 //
-//   forward:  z of all steps = x W_ih + b_ih + b_hh;   then step by step   z += h₋ W_hh,   h = cell(z, h₋)
+//   forward:  z of all steps = x W_ih + b_ih;   then step by step   z += h₋ W_hh + b_hh,   h = cell(z, h₋)
 //   backward: step by step   dz = cell'(dh),   dh₋ = dz W_hhᵀ;   then of all steps   dx = dz W_ihᵀ
 //   weights:  dW_ih = Σ xᵀ dz,   dW_hh = Σ h₋ᵀ dz   over all steps, each as one product
 #pragma once

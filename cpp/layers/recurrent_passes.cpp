@@ -54,30 +54,22 @@ void Recurrent<T>::for_groups(const Sequence& sequence, Range of, bool upward, c
     }
 }
 
-// z = b_ih + b_hh + x W_ih, for all rows at once. Where input and hidden state have sums of their own, each has its bias.
+// z = x W_ih + b_ih, for all rows at once
 template <class T>
 void Recurrent<T>::project(const LayerMemory<T>& memory, const Direction& d, Range of, Range steps) const {
-    constexpr Index width = panel_width<T>;
     memory.sequence->for_rows(of, steps.first, steps.last, [&](Range rows) {
-        for (Index block = 0; block < cell_.blocks; ++block) {
-            const Index of_hidden = block - cell_.hidden_block;
-            kernels_.fill_rows(block < cell_.gates ? d.bias_ih.data + block * panels_ * width : nullptr,
-                               of_hidden >= 0 ? d.bias_hh.data + of_hidden * panels_ * width : nullptr,
-                               d.gates.panel(block * panels_), d.gates.rows, panels_, rows.first, rows.last);
-        }
         kernels_.multiply({.input = memory.input.data,
                            .input_stride = memory.input.rows,
                            .weight = d.weight_ih.data,
                            .depth = this->inputs(),
-                           .bias = nullptr,
+                           .bias = d.bias_ih.data,
                            .output = d.gates.data,
                            .output_stride = d.gates.rows,
                            .columns = gate_columns_,
                            .first_row = rows.first,
                            .last_row = rows.last,
                            .epilogue = nullptr,
-                           .saved = nullptr,
-                           .accumulate = true});
+                           .saved = nullptr});
     });
 }
 
@@ -105,6 +97,7 @@ CellRows<T> Recurrent<T>::cell_rows(const Sequence& sequence, const Direction& d
     const bool each_step = shape_.gives_sequences && d.output_gradient.data;
     return {.gates = row_of(d.gates, row),
             .gates_stride = d.gates.rows,
+            .bias = d.bias_hh.data,
             .hidden_before = row_of(d.hidden_before, row),
             .cell_before = row_of(d.cell_before, row),
             .hidden = row_of(d.hidden, row),
@@ -120,26 +113,34 @@ CellRows<T> Recurrent<T>::cell_rows(const Sequence& sequence, const Direction& d
             .last_row = active.last};
 }
 
-// z += h₋ W_hh, h = cell(z, h₋)
+// z += h₋ W_hh, h = cell(z + b_hh, h₋). Gates that keep the hidden state's sum apart from the input's come last in its weight,
+// and their sum begins with the bias.
 template <class T>
 void Recurrent<T>::step_forward(const Sequence& sequence, const Direction& d, Index step, Range of) const {
     const Range active = sequence.active_of(step, of);
     if (active.size() == 0) return;
     const Index row = sequence.first_of(step);
     keep_before(sequence, d, step, of);
-    kernels_.multiply({.input = d.hidden_before.data,
-                       .input_stride = d.hidden_before.rows,
-                       .weight = d.weight_hh.data,
-                       .depth = shape_.units,
-                       .bias = nullptr,
-                       .output = d.gates.panel(cell_.hidden_block * panels_),
-                       .output_stride = d.gates.rows,
-                       .columns = gate_columns_,
-                       .first_row = row + active.first,
-                       .last_row = row + active.last,
-                       .epilogue = nullptr,
-                       .saved = nullptr,
-                       .accumulate = true});
+    const auto multiply_gates = [&](Index first, Index last, bool accumulate) {
+        if (first == last) return;
+        const Index panel = first * panels_;
+        kernels_.multiply({.input = d.hidden_before.data,
+                           .input_stride = d.hidden_before.rows,
+                           .weight = d.weight_hh.panel(panel),
+                           .depth = shape_.units,
+                           .bias = accumulate ? nullptr : d.bias_hh.panel(panel),
+                           .output = d.gates.panel(cell_.hidden_block * panels_ + panel),
+                           .output_stride = d.gates.rows,
+                           .columns = (last - first) * panels_ * panel_width<T>,
+                           .first_row = row + active.first,
+                           .last_row = row + active.last,
+                           .epilogue = nullptr,
+                           .saved = nullptr,
+                           .accumulate = accumulate});
+    };
+    const Index shared = cell_.gates - cell_.hidden_block;
+    multiply_gates(0, shared, true);
+    multiply_gates(shared, cell_.gates, false);
     cell_.forward(cell_rows(sequence, d, step, active));
 }
 
