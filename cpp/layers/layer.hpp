@@ -65,8 +65,7 @@ template <class T> struct LayerMemory {
     std::vector<PanelView<T>> states;      // (samples, units), in the order of Layer::states
     const Sequence* sequence = nullptr;    // of the rows of the input; null: each row is a sample of its own
     bool sums_in_order = false;            // over rows, so that they may come in pieces
-    double* gradient_squares =
-        nullptr; // where they are asked for: Σ (dL/dh)² of each row, one direction after the other
+    double* gradient_squares = nullptr;    // if asked for: Σ (dL/dh)² of each row, one direction after the other
 };
 
 // Where the gradient of one tile goes: into the array of all gradients, or, packed, into a thread's own small memory.

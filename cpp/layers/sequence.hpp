@@ -24,17 +24,6 @@ struct Sequence {
     std::vector<Index> active;         // samples that have it: never more than have the step before
     std::function<bool(double)> go_on; // told of work done, in multiply-adds; false: give up
 
-    // All `count` samples have all steps. Allocates nothing, once there have been as many steps.
-    void make_even(Index count, Index of_steps) {
-        samples = count, steps = of_steps, rows = count * of_steps, continuing = 0, is_ragged = false;
-        first_row.resize(static_cast<std::size_t>(steps));
-        active.resize(static_cast<std::size_t>(steps));
-        for (Index step = 0; step < steps; ++step) {
-            first_row[static_cast<std::size_t>(step)] = (steps - 1 - step) * count;
-            active[static_cast<std::size_t>(step)] = count;
-        }
-    }
-
     Index first_of(Index step) const { return first_row[static_cast<std::size_t>(step)]; }
     Index active_in(Index step) const { // behind the end: those that continue
         return step < steps ? active[static_cast<std::size_t>(step)] : continuing;

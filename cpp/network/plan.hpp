@@ -59,8 +59,8 @@ template <class T> class Plan {
     // output_activation replaces that of the last layer, unless it is empty. from_sparse: the input will be sparse rows.
     Plan(const Model<T>& model, const Capacity& capacity, Purpose purpose, const std::string& output_activation = {},
          bool from_sparse = false);
-    static Index bytes(const Model<T>& model, const Capacity& capacity,
-                       Purpose purpose); // of the workspace there would be
+    // Of the workspace that there would be
+    static Index bytes(const Model<T>& model, const Capacity& capacity, Purpose purpose);
 
     void bind(T* parameters); // the flat array to work with from now on
 
@@ -126,9 +126,8 @@ template <class T> class Plan {
     // How the gradient flows: asked for before the passes, told after them. Of a layer, at each step and in each direction (or
     // once, for rows): Σ (dL/dz)² of a dense layer, Σ (dL/dh)² of a recurrent one, over samples and units.
     struct Flow {
-        std::vector<std::vector<double>>
-            squares;                // of each direction, of each step; empty: a layer without units of its own
-        std::vector<Index> samples; // of each step
+        std::vector<std::vector<double>> squares; // of each direction and step; empty: a layer without units
+        std::vector<Index> samples;               // of each step
         Index units = 0;
         Index dead_units = 0; // that gave 0 throughout
     };
