@@ -163,6 +163,13 @@ template <class T> void bind_network_of(py::module_& module, const char* name, c
                                    for (const Tensor& tensor : n.model.tensors()) list.append(describe(tensor));
                                    return list;
                                })
+        .def_property_readonly("measured", // tensors that are not trained: without a gradient, and no parameters
+                               [](const Network& n) {
+                                   py::list list;
+                                   for (const Tensor& tensor : n.model.tensors())
+                                       if (!tensor.shape.trained) list.append(tensor.name);
+                                   return list;
+                               })
         .def_property_readonly("states", [](const Network& n) { return n.model.state_shapes(); })
         .def_property_readonly("gives_sequences", [](const Network& n) { return n.model.gives_sequences(); })
         .def("allocate", [](const Network& n) { return array_of(Buffer<T>(n.model.size())); })

@@ -52,6 +52,7 @@ template <class T> class NetworkBinding {
 
     // Kept between forward() and backward().
     std::unique_ptr<Plan<T>> pass;
+    Purpose pass_purpose = Purpose::gradients_with_input;
     Index pass_rows = 0, pass_input_rows = 0; // of the output and of the input
     std::unique_ptr<Packing<T>> pass_packing; // of sequences
     std::uint64_t pass_version = 0;

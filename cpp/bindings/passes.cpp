@@ -3,8 +3,10 @@
 #include <cmath>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <utility>
 
+#include "base/random.hpp"
 #include "bindings/network.hpp"
 #include "training/evaluate.hpp"
 
@@ -96,22 +98,31 @@ template <class T> double evaluate_loss(const NetworkBinding<T>& network, const 
     return value;
 }
 
+// (seed, epochs trained): the key of the next step of training; None: the network is to be as it predicts
+std::optional<std::uint64_t> read_training(const py::object& training) {
+    if (training.is_none()) return {};
+    const auto [seed, epochs] = training.cast<std::pair<std::uint64_t, std::uint64_t>>();
+    return step_key(seed, epochs, 0);
+}
+
 template <class T> double loss_and_gradients(const NetworkBinding<T>& network, const py::object& flat,
                                              const py::object& loss_spec, const py::object& X, const py::object& y,
                                              const py::object& weights, const py::object& gradients, int asked,
-                                             int available, const py::tuple& cut) {
+                                             int available, const py::tuple& cut, const py::object& training) {
     const typename NetworkBinding<T>::Reading reading(network, "loss_and_gradients was called");
     const VectorView<T> parameters = network.parameters(flat), to = network.parameters(gradients);
     const Loss<T> loss = read_loss(network.model.kernels(), loss_spec);
     const Samples<T> samples = read_samples(network.model, loss, X, y, weights);
     Interrupt interrupt;
     Stepper<T> stepper(network.model, parameters.data, nullptr, loss, {}, read_cut(cut));
+    const std::optional<std::uint64_t> key = read_training(training);
+    if (key) stepper.as_in_training();
     Outcome outcome{};
     {
         const py::gil_scoped_release release;
         const int threads = choose_threads(
             asked, available, operations_per_sample(network.model, samples) * static_cast<double>(samples.size()));
-        outcome = stepper.step(samples, threads, std::ref(interrupt));
+        outcome = stepper.step(samples, threads, std::ref(interrupt), key.value_or(0));
         if (outcome == Outcome::updated) std::copy_n(stepper.gradients(), to.size, to.data);
     }
     interrupt.raise_if_set();
@@ -164,6 +175,15 @@ void in_blocks(const Model<T>& model, Index rows, Monitor& monitor, const Visit&
     }
 }
 
+// Those before a segment that are to be measured, one after the other
+template <class T, class Measure>
+void for_measured(const Plan<T>& plan, Index segment, Index rows, Monitor& monitor, const Measure& measure) {
+    for (Index panel = 0; panel < plan.panels_before(segment) && !monitor.should_stop(); ++panel) {
+        measure(Range{panel, panel + 1});
+        monitor.poll(4 * static_cast<double>(rows * panel_width<T>));
+    }
+}
+
 // Rows of the user's into the panels of a pass, or back: of sequences those that exist
 template <class T> Batch users_rows(const NetworkBinding<T>& network, bool of_output) {
     if (!network.pass_packing) return {nullptr, 0, network.pass_rows};
@@ -183,8 +203,8 @@ template <class T> void scatter_rows(const Kernels<T>& kernels, const Batch& row
         kernels.scatter(from.data, from.rows, row, 1, from.columns, to.row(rows.sample(row)));
 }
 
-template <class T>
-py::array_t<T> forward(NetworkBinding<T>& network, const py::object& flat, const py::object& inputs) {
+template <class T> py::array_t<T> forward(NetworkBinding<T>& network, const py::object& flat, const py::object& inputs,
+                                          const py::object& training) {
     const typename NetworkBinding<T>::Changing changing(network, "forward was called");
     const Model<T>& model = network.model;
     const VectorView<T> parameters = network.parameters(flat);
@@ -195,17 +215,20 @@ py::array_t<T> forward(NetworkBinding<T>& network, const py::object& flat, const
     const MatrixView<T> to{outputs.mutable_data(), rows, model.outputs()};
     std::fill_n(to.data, samples.lengths ? rows * to.columns : 0, T{});
     const Capacity needed = step_capacity(samples, samples.size(), {});
+    const std::optional<std::uint64_t> key = read_training(training);
+    const Purpose purpose = key ? Purpose::training_with_input : Purpose::gradients_with_input;
     Interrupt interrupt;
     {
         const py::gil_scoped_release release;
         const FlushDenormals flush;
         Monitor monitor(std::ref(interrupt));
         network.pass_rows = 0; // until it is complete
-        if (!network.pass || !network.pass->capacity().holds(needed)) {
-            auto plan = std::make_unique<Plan<T>>(model, needed, Purpose::gradients_with_input);
+        if (!network.pass || network.pass_purpose != purpose || !network.pass->capacity().holds(needed)) {
+            auto plan = std::make_unique<Plan<T>>(model, needed, purpose);
             auto packing = samples.steps > 0 ? std::make_unique<Packing<T>>(*plan) : nullptr;
             network.pass_packing = std::move(packing); // which looks at the plan: gone before its own
             network.pass = std::move(plan);
+            network.pass_purpose = purpose;
         }
         const Plan<T>& plan = *network.pass;
         network.pass->bind(parameters.data);
@@ -216,17 +239,23 @@ py::array_t<T> forward(NetworkBinding<T>& network, const py::object& flat, const
             network.pass_packing->begin(samples, {nullptr, 0, samples.size()});
             network.pass_packing->take(0, true);
             gather_inputs(samples, network.pass_packing->inputs(), plan, 0, sequence.rows);
-            plan.forward(0, sequence.samples);
+            plan.forward(0, sequence.samples, key.value_or(0));
             sequence.go_on = {};
             if (!monitor.should_stop())
                 scatter_rows(model.kernels(), users_rows(network, true), plan.output(), to, 0,
                              network.pass_packing->output_rows().last);
         } else {
-            in_blocks(model, samples.size(), monitor, [&](Index first, Index count) {
-                gather_inputs(samples, {nullptr, 0, samples.size()}, plan, first, first + count);
-                plan.forward(first, first + count);
-                scatter_rows(model.kernels(), {}, plan.output(), to, first, count);
-            });
+            for (Index segment = 0; segment < plan.segments(); ++segment) {
+                if (segment > 0)
+                    for_measured(plan, segment, rows, monitor,
+                                 [&](Range panels) { plan.measure(segment, rows, panels); });
+                in_blocks(model, rows, monitor, [&](Index first, Index count) {
+                    if (segment == 0) gather_inputs(samples, {nullptr, 0, samples.size()}, plan, first, first + count);
+                    plan.forward_segment(segment, first, first + count, key.value_or(0));
+                    if (segment + 1 == plan.segments())
+                        scatter_rows(model.kernels(), {}, plan.output(), to, first, count);
+                });
+            }
         }
         if (!monitor.should_stop()) {
             network.pass_rows = rows;
@@ -272,11 +301,17 @@ py::array_t<T> backward(NetworkBinding<T>& network, const py::object& grad_outpu
             scatter_rows(model.kernels(), users_rows(network, false), plan.input_gradient(), to_input, 0,
                          sequence.rows);
         } else {
-            in_blocks(model, from.rows, monitor, [&](Index first, Index count) {
-                gather_rows(model.kernels(), {}, from, plan.output_gradient(), first, count);
-                plan.backward(first, first + count);
-                scatter_rows(model.kernels(), {}, plan.input_gradient(), to_input, first, count);
-            });
+            for (Index segment = plan.segments(); segment-- > 0;) {
+                in_blocks(model, from.rows, monitor, [&](Index first, Index count) {
+                    if (segment + 1 == plan.segments())
+                        gather_rows(model.kernels(), {}, from, plan.output_gradient(), first, count);
+                    plan.backward_segment(segment, first, first + count);
+                    if (segment == 0) scatter_rows(model.kernels(), {}, plan.input_gradient(), to_input, first, count);
+                });
+                if (segment > 0)
+                    for_measured(plan, segment, from.rows, monitor,
+                                 [&](Range panels) { plan.measure_back(segment, from.rows, panels); });
+            }
         }
         for (const PlanTile<T>& tile : plan.tiles()) {
             if (monitor.should_stop()) break;
@@ -319,13 +354,13 @@ template <class T> void bind_passes(py::class_<NetworkBinding<T>>& network) {
              py::arg("targets"), py::arg("sample_weight"), py::arg("n_threads"), py::arg("available_threads"))
         .def("loss_and_gradients", &loss_and_gradients<T>, py::arg("parameters"), py::arg("loss"), py::arg("inputs"),
              py::arg("targets"), py::arg("sample_weight"), py::arg("gradients"), py::arg("n_threads"),
-             py::arg("available_threads"), py::arg("cut") = py::make_tuple(0, false))
+             py::arg("available_threads"), py::arg("cut") = py::make_tuple(0, false), py::arg("training") = py::none())
         .def("gradient_flow", &gradient_flow<T>, py::arg("parameters"), py::arg("loss"), py::arg("inputs"),
              py::arg("targets"), py::arg("sample_weight"), py::arg("gradients"), py::arg("n_threads"),
              py::arg("available_threads"))
         .def("workspace_bytes", &workspace_bytes<T>, py::arg("samples"), py::arg("steps"), py::arg("is_ragged"),
              py::arg("cut"), py::arg("clips"))
-        .def("forward", &forward<T>, py::arg("parameters"), py::arg("inputs"))
+        .def("forward", &forward<T>, py::arg("parameters"), py::arg("inputs"), py::arg("training") = py::none())
         .def("backward", &backward<T>, py::arg("grad_output"), py::arg("gradients"));
 }
 

@@ -91,6 +91,9 @@ LayerSpec read_layer(const py::handle& object, Index number) {
         layer.rate = reader.number("rate");
     } else if (layer.type == "layer_norm") {
         layer.eps = reader.number("eps");
+    } else if (layer.type == "batch_norm") {
+        layer.momentum = reader.number("momentum");
+        layer.eps = reader.number("eps");
     } else if (layer.type == "rnn" || layer.type == "lstm" || layer.type == "gru") {
         layer.units = reader.integer("units");
         if (layer.type == "rnn") layer.activation = reader.text("activation");

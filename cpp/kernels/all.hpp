@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/activations.hpp"
+#include "kernels/batch_norm.hpp"
 #include "kernels/cells.hpp"
 #include "kernels/dropout.hpp"
 #include "kernels/layer_norm.hpp"
@@ -58,6 +59,11 @@ template <class T> constexpr Kernels<T> all_kernels() {
         .layer_norm = &layer_norm<T>,
         .layer_norm_back = &layer_norm_back<T>,
         .product_sums = &product_sums<T>,
+        .batch_norm = &batch_norm<T>,
+        .batch_norm_back = &batch_norm_back<T>,
+        .batch_norm_measure = &batch_norm_measure<T>,
+        .batch_norm_measure_back = &batch_norm_measure_back<T>,
+        .batch_norm_keep = &batch_norm_keep<T>,
         .add_penalty = &add_penalty<T>,
         .penalty_sums = &penalty_sums<T>,
         .sum_of_squares = &sum_of_squares<T>,

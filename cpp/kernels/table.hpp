@@ -146,6 +146,45 @@ template <class T> struct LayerNormBack {
     Index first_row, last_row;
 };
 
+// What batch normalization measures of each column, in this order, panel by panel.
+enum BatchNormMeasure : int {
+    batch_norm_mean,
+    batch_norm_mean_rest, // of the mean: what a single number does not hold
+    batch_norm_variance,
+    batch_norm_bias_gradient,
+    batch_norm_weight_gradient,
+    batch_norm_mean_delta,   // mean(dL/dy)
+    batch_norm_mean_product, // mean(dL/dy x̂)
+    batch_norm_measures
+};
+
+// All rows of a batch, of some panels
+template <class T> struct BatchNormColumns {
+    const T* input;              // (rows, columns), as are the next: to be measured forward
+    const T *delta, *normalized; // and back
+    Index stride;
+    Index rows, columns;
+    Index first_panel, last_panel;
+    T* measured; // (batch_norm_measures, columns)
+};
+
+// Batch normalization of the rows first_row … last_row-1, forward and back. What is said of a column lies statistics_stride
+// from that of the same column of the next panel.
+template <class T> struct BatchNormRows {
+    const T* input;
+    T *output, *normalized; // x̂, or null
+    const T* delta;
+    T* input_gradient;
+    Index stride;
+    Index columns;
+    Index first_row, last_row;
+    const T *mean, *mean_rest, *variance; // the rest may be null: 0
+    const T *mean_delta, *mean_product;   // null: mean and variance did not come of the input
+    Index statistics_stride;
+    const T *weight, *bias; // (columns)
+    T eps;
+};
+
 // Value and gradient of a loss for the rows first_row … of a batch.
 template <class T> struct LossRows {
     const T* output; // (rows, columns)
@@ -242,6 +281,12 @@ template <class T> struct Kernels {
     // points to where those begin
     void (*product_sums)(const T* delta, const T* other, Index stride, Index batch, T* sums, Index first_panel,
                          Index last_panel, bool accumulate);
+    void (*batch_norm)(const BatchNormRows<T>&);
+    void (*batch_norm_back)(const BatchNormRows<T>&);
+    void (*batch_norm_measure)(const BatchNormColumns<T>&);
+    void (*batch_norm_measure_back)(const BatchNormColumns<T>&);
+    // Of the batch that was measured into what is kept of all batches
+    void (*batch_norm_keep)(const BatchNormColumns<T>&, T* running_mean, T* running_variance, double momentum);
     void (*add_penalty)(const T* weight, T* gradient, Index count, T l1, T l2);
     void (*penalty_sums)(const T* weight, Index count, double* absolute, double* squared);
     double (*sum_of_squares)(const T* values, Index count);

@@ -16,7 +16,7 @@
 
 namespace deltarule {
 
-// A tensor that a layer learns, as users see it: weight (inputs, units), bias (units).
+// A tensor that a layer learns or measures, as users see it: weight (inputs, units), bias (units).
 struct TensorShape {
     std::string name;
     Index rows, columns;
@@ -27,6 +27,7 @@ struct TensorShape {
     Index gates = 1, rotation = 0;
     bool is_recurrent = false; // from the units to themselves
     double start = 0;          // of every element of a vector; a matrix is drawn
+    bool trained = true;       // by gradients; else measured while others are, and without a gradient
 
     Index gate_columns() const { return columns / gates; }
     template <class T> Index kept_gate_columns() const {
@@ -65,6 +66,7 @@ template <class T> struct LayerMemory {
     std::vector<PanelView<T>> states;      // (samples, units), in the order of Layer::states
     const Sequence* sequence = nullptr;    // of the rows of the input; null: each row is a sample of its own
     bool sums_in_order = false;            // over rows, so that they may come in pieces
+    bool measures_batch = false;           // a layer that needs_batch: whether it is given whole ones to measure
     double* gradient_squares = nullptr;    // if asked for: Σ (dL/dh)² of each row, one direction after the other
 };
 
@@ -112,7 +114,14 @@ template <class T> class Layer {
     virtual double operations() const {              // multiply-adds for one sample
         return static_cast<double>(inputs_) * static_cast<double>(outputs_);
     }
-    // The same for some panels of the output alone, by a layer whose units do not depend on each other. Then threads may
+    // Whether in training its output depends on all rows of the batch. Then all are given to `measure` between the way forward
+    // of the layers below and its own, and their deltas to `measure_back`; panels are of its input. After an update
+    // `keep_measured` makes it part of the tensors that are not trained.
+    virtual bool needs_batch() const { return false; }
+    virtual void measure(const LayerMemory<T>&, Index /*batch*/, Range /*panels*/) const {}
+    virtual void measure_back(const LayerMemory<T>&, Index /*batch*/, Range /*panels*/) const {}
+    virtual void keep_measured(const LayerMemory<T>&, Index /*batch*/, Range /*panels*/) const {}
+    // As forward, for some panels of the output alone, by a layer whose units do not depend on each other. Then threads may
     // share out its units among themselves, not its rows: each reads but the weights that it updates.
     virtual bool can_forward_panels() const { return false; }
     virtual void forward_panels(const LayerMemory<T>&, Index /*batch_first*/, Index /*batch_last*/, Range) const {}

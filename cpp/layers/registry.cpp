@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/require.hpp"
+#include "layers/batch_norm.hpp"
 #include "layers/dense.hpp"
 #include "layers/dropout.hpp"
 #include "layers/layer_norm.hpp"
@@ -42,13 +43,23 @@ std::unique_ptr<Layer<T>> make_recurrent(const Kernels<T>& kernels, const LayerS
     std::abort(); // not reached
 }
 
+template <class T> T checked_eps(const char* layer, double eps) {
+    using Limits = std::numeric_limits<T>;
+    require(eps >= Limits::min() && eps <= Limits::max(), layer, "(eps=", eps, "): eps must be at least ",
+            Limits::min(), " and at most ", Limits::max(), ", as the network's dtype holds it");
+    return static_cast<T>(eps);
+}
+
+template <class T>
+std::unique_ptr<Layer<T>> make_batch_norm(const Kernels<T>& kernels, const LayerSpec& spec, Index inputs) {
+    require(spec.momentum >= 0 && spec.momentum <= 1, "BatchNorm(momentum=", spec.momentum,
+            "): momentum must be at least 0 and at most 1");
+    return std::make_unique<BatchNorm<T>>(kernels, inputs, spec.momentum, checked_eps<T>("BatchNorm", spec.eps));
+}
+
 template <class T>
 std::unique_ptr<Layer<T>> make_layer_norm(const Kernels<T>& kernels, const LayerSpec& spec, Index inputs) {
-    using Limits = std::numeric_limits<T>;
-    require(spec.eps >= Limits::min() && spec.eps <= Limits::max(), "LayerNorm(eps=", spec.eps,
-            "): eps must be at least ", Limits::min(), " and at most ", Limits::max(),
-            ", as the network's dtype holds it");
-    return std::make_unique<LayerNorm<T>>(kernels, inputs, static_cast<T>(spec.eps));
+    return std::make_unique<LayerNorm<T>>(kernels, inputs, checked_eps<T>("LayerNorm", spec.eps));
 }
 
 template <class T> struct Row {
@@ -56,8 +67,9 @@ template <class T> struct Row {
     std::unique_ptr<Layer<T>> (*make)(const Kernels<T>&, const LayerSpec&, Index inputs);
 };
 template <class T> constexpr Row<T> rows[] = {
-    {"dense", &make_dense<T>},   {"dropout", &make_dropout<T>}, {"layer_norm", &make_layer_norm<T>},
-    {"rnn", &make_recurrent<T>}, {"lstm", &make_recurrent<T>},  {"gru", &make_recurrent<T>},
+    {"dense", &make_dense<T>},           {"dropout", &make_dropout<T>}, {"layer_norm", &make_layer_norm<T>},
+    {"batch_norm", &make_batch_norm<T>}, {"rnn", &make_recurrent<T>},   {"lstm", &make_recurrent<T>},
+    {"gru", &make_recurrent<T>},
 };
 
 } // namespace

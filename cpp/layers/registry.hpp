@@ -20,7 +20,7 @@ struct LayerSpec {
     bool use_bias = true;
     std::string init = "auto";
     double l1 = 0, l2 = 0;
-    double rate = 0, eps = 0;
+    double rate = 0, eps = 0, momentum = 0;
     bool return_sequences = false, bidirectional = false;
     std::string recurrent_init = "auto";
     std::optional<double> forget_bias;

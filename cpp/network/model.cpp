@@ -21,6 +21,10 @@ template <class T> Model<T>::Model(Spec spec, const KernelTable& table)
             multiply(size, static_cast<Index>(sizeof(T)) *
                                1024); // refuses what could never be addressed, gradients and optimizer included
             tensors_.push_back({of.name + "." + shape.name, static_cast<Index>(i), shape, size_, size});
+            if (shape.trained && !trained_.empty() && trained_.back().last == size_)
+                trained_.back().last += size;
+            else if (shape.trained)
+                trained_.push_back({size_, size_ + size});
             size_ += size;
             multiply(size_, static_cast<Index>(sizeof(T)) * 1024);
         }
@@ -31,6 +35,8 @@ template <class T> Model<T>::Model(Spec spec, const KernelTable& table)
                 ") reads sequences, but is given one row for each sample: ",
                 takes_sequences() ? "the recurrent layer below it needs return_sequences=True"
                                   : "the network needs input_shape=(n_steps, n_features)");
+        require(!layers_.back()->needs_batch() || !takes_sequences(), "layer ", of.name, " (", of.type,
+                ") measures the rows of a batch, which is not defined for the steps of sequences: use LayerNorm there");
         if (layers_.back()->unrolls() && !layers_.back()->gives_sequences()) sequence_layers_ = i + 1;
         require(i + 1 == spec_.layers.size() || find_activation(kernels_, of.activation).value, "layer ", of.name,
                 ": softmax is for the last layer only; use relu, tanh or another elementwise activation inside the "

@@ -30,7 +30,8 @@ template <class T> class Model {
     auto philox_blocks() const { return table_.philox_blocks; }
     const std::vector<std::unique_ptr<Layer<T>>>& layers() const { return layers_; }
     const std::vector<Tensor>& tensors() const { return tensors_; }
-    Index size() const { return size_; } // of the flat array
+    Index size() const { return size_; }                           // of the flat array
+    const std::vector<Range>& trained() const { return trained_; } // where in it; the rest is measured
     Index inputs() const { return spec_.inputs; }
     Index outputs() const { return layers_.back()->outputs(); }
     bool is_random() const { return is_random_; } // a step needs a key
@@ -67,6 +68,7 @@ template <class T> class Model {
     const Kernels<T>& kernels_;
     std::vector<std::unique_ptr<Layer<T>>> layers_;
     std::vector<Tensor> tensors_;
+    std::vector<Range> trained_;
     Index size_ = 0;
     bool is_random_ = false, is_bidirectional_ = false;
     std::size_t sequence_layers_ = 0; // whose input is sequences

@@ -60,8 +60,8 @@ template <class T> Plan<T>::Plan(const Model<T>& model, const Capacity& capacity
     : model_(model), capacity_(capacity) {
     const Index batch_size = capacity.samples;
     const bool training = purpose != Purpose::inference;
-    const bool with_input = purpose == Purpose::gradients_with_input;
-    const bool is_random = purpose == Purpose::fused_training || purpose == Purpose::training;
+    const bool with_input = purpose == Purpose::gradients_with_input || purpose == Purpose::training_with_input;
+    const bool is_random = is_training(purpose);
     for (const auto& layer : model.layers()) layers_.push_back(layer.get());
     if (!output_activation.empty()) {
         replaced_last_ = model.last_layer_with(output_activation);
@@ -88,6 +88,8 @@ template <class T> Plan<T>::Plan(const Model<T>& model, const Capacity& capacity
         memory.input = {nullptr, stride_of(i), layer.inputs()};
         memory.output = memory.delta = {nullptr, stride_of(i + 1), layer.outputs()};
         memory.sums_in_order = model.takes_sequences();
+        memory.measures_batch = is_training(purpose) && layer.needs_batch();
+        if (memory.measures_batch) measuring_.push_back(i);
         if (model.is_sequence(i)) memory.sequence = &sequence_;
         memory.input_gradient = memory.input;
         memory.transposed = {nullptr, layer.outputs(), layer.inputs()};
@@ -196,7 +198,9 @@ template <class T> Range Plan<T>::tile_columns_of(int thread, int threads) const
 template <class T> bool Plan<T>::shares_out_units(int threads) const {
     constexpr Index worth_it =
         128 << 10; // bytes: what a thread reads meanwhile in what the other one wrote takes some 8 µs
-    if (threads == 1 || model_.takes_sequences() || !layers_[first_with_weights_]->can_forward_panels()) return false;
+    if (threads == 1 || model_.takes_sequences() || measures_batch() ||
+        !layers_[first_with_weights_]->can_forward_panels())
+        return false;
     const PanelView<T>& weight = memory_[first_with_weights_].tensors[0];
     if (weight.size() * static_cast<Index>(sizeof(T)) < worth_it) return false;
     const double even = static_cast<double>(weight.panels()) / threads;
@@ -278,7 +282,11 @@ template <class T> void Plan<T>::backward(Index first, Index last) const {
     layers_.back()->output_slope(memory_.back(), first, last);
     if (is_small() && !memory_.front().input_gradient.data)
         return model_.kernels().small_backward(small_.data(), static_cast<int>(small_.size()), first, last);
-    for (std::size_t i = layers_.size(); i-- > 0;)
+    backward_through(layers_.size(), 0, first, last);
+}
+
+template <class T> void Plan<T>::backward_through(std::size_t end, std::size_t layer, Index first, Index last) const {
+    for (std::size_t i = end; i-- > layer;)
         if (memory_[i].input_gradient.data)
             layers_[i]->backward_input(memory_[i], first, last,
                                        i > 0 ? layers_[i - 1]->slope(memory_[i - 1]) : Slope<T>{});

@@ -23,9 +23,16 @@ enum class Purpose {
     inference,
     fused_training, // each tile's gradient is used up before the next is computed: there is no array of all of them
     training,
+    training_with_input,
     gradients, // no update comes of them, and nothing drops out: those of the network as it predicts
     gradients_with_input
 };
+
+// Whether units drop out, and batches are measured
+inline bool is_training(Purpose purpose) {
+    return purpose == Purpose::fused_training || purpose == Purpose::training ||
+           purpose == Purpose::training_with_input;
+}
 
 // How much fits into a plan
 struct Capacity {
@@ -113,6 +120,21 @@ template <class T> class Plan {
     void forward_units(int thread, int threads, Index first, Index last) const;
     void forward_after_units(Index first, Index last, std::uint64_t key) const;
     void backward(Index first, Index last) const;
+
+    // Layers that measure the batch in training cut the passes into segments, one more than there are of them: all rows have to
+    // come to the end of a segment before any goes on. In between the panels of what they have there are measured, on the
+    // way forward at the beginning of every segment but the first; on the way back too, where somebody needs it. All this
+    // is in segments.cpp.
+    bool measures_batch() const { return !measuring_.empty(); }
+    Index segments() const { return static_cast<Index>(measuring_.size()) + 1; }
+    void forward_segment(Index segment, Index first, Index last, std::uint64_t key) const;
+    void backward_segment(Index segment, Index first, Index last) const;
+    Index panels_before(Index segment) const; // that are to be measured
+    void measure(Index segment, Index batch, Range panels) const;
+    bool needs_measure_back(Index segment) const;
+    void measure_back(Index segment, Index batch, Range panels) const;
+    void keep_measured(Index batch, int thread, int threads) const; // with the update of a step
+
     // The tile's part of gradients(), or, where `packed` is given, its stretches one after the other in there; added to what
     // is there, where it is one of several pieces.
     void gradient(const PlanTile<T>& tile, Index batch, T* packed = nullptr, bool accumulate = false) const;
@@ -147,6 +169,7 @@ template <class T> class Plan {
     Plan(const Model<T>& model, const Capacity& capacity, Purpose purpose, const std::string& output_activation,
          bool from_sparse, bool only_measures);
     void forward_through(std::size_t layer, std::size_t end, Index first, Index last, std::uint64_t key) const;
+    void backward_through(std::size_t end, std::size_t layer, Index first, Index last) const;
     void backward_sequences(Range samples) const;
     Range tile_columns_of(int thread, int threads) const; // of tiles, in the first layer with weights
     void describe_small();
@@ -161,6 +184,7 @@ template <class T> class Plan {
     std::vector<const Layer<T>*> layers_;
     std::vector<LayerMemory<T>> memory_;
     std::size_t first_with_weights_ = 0;
+    std::vector<std::size_t> measuring_; // layers
     std::vector<PlanTile<T>> tiles_;
     std::vector<Index>
         tile_columns_; // the first tile of each column of tiles of that first layer, and the one after the last

@@ -77,6 +77,7 @@ Outcome Step<T>::run(int thread, int threads, Barrier& barrier, const Samples<T>
         if (stop_late_) return give_up(Outcome::interrupted);
         clip_and_update(tiles);
     }
+    if (optimizer_) plan_.keep_measured(batch.count, thread, threads);
     barrier.wait();
     if (thread == 0) finish(value, total_weight);
     return Outcome::updated;
@@ -92,23 +93,17 @@ template <class T> void Step<T>::finish(double value, double total_weight) {
 template <class T> void Step<T>::forward_and_backward(int thread, int threads, Barrier& barrier,
                                                       const Samples<T>& samples, const Batch& batch,
                                                       double total_weight) {
+    if (plan_.measures_batch()) return pass_segments(thread, threads, barrier, samples, batch, total_weight);
     const Range mine = share(batch.count, thread, threads);
-    const auto in_blocks = [&](Range rows, const auto& pass) {
-        for (Index first = rows.first; first < rows.last && !monitor_.should_stop(); first += block_rows_) {
-            const Index last = std::min(first + block_rows_, rows.last);
-            pass(first, last);
-            poll(thread, 2 * work_per_sample_ * static_cast<double>(last - first));
-        }
-    };
     const auto gather = [&](Index first, Index last) { batch_loss_.gather(samples, batch, total_weight, first, last); };
     const bool by_units = plan_.shares_out_units(threads);
     if (by_units) {
-        in_blocks(mine, [&](Index first, Index last) {
+        in_blocks(thread, mine, [&](Index first, Index last) {
             gather(first, last);
             plan_.forward_before_units(first, last, batch.key);
         });
         barrier.wait();
-        in_blocks({0, batch.count},
+        in_blocks(thread, {0, batch.count},
                   [&](Index first, Index last) { plan_.forward_units(thread, threads, first, last); });
         barrier.wait();
     }
@@ -118,17 +113,17 @@ template <class T> void Step<T>::forward_and_backward(int thread, int threads, B
         plan_.forward(first, last, batch.key);
     };
     if (loss_.kernel)
-        return in_blocks(mine, [&](Index first, Index last) {
+        return in_blocks(thread, mine, [&](Index first, Index last) {
             forward(first, last);
             batch_loss_.rows(samples, first, last);
             plan_.backward(first, last);
         });
     // A function of the user's sees the whole batch at once, on the fit's own thread.
-    in_blocks(mine, forward);
+    in_blocks(thread, mine, forward);
     barrier.wait();
     if (thread == 0) custom_loss(batch);
     barrier.wait();
-    if (!failed_) in_blocks(mine, [&](Index first, Index last) { plan_.backward(first, last); });
+    if (!failed_) in_blocks(thread, mine, [&](Index first, Index last) { plan_.backward(first, last); });
 }
 
 template <class T> void Step<T>::custom_loss(const Batch& batch) {

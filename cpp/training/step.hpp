@@ -70,6 +70,16 @@ template <class T> class Step {
     using Tiles = std::array<Range, 2>;
     void forward_and_backward(int thread, int threads, Barrier& barrier, const Samples<T>& samples, const Batch& batch,
                               double total_weight);
+    void pass_segments(int thread, int threads, Barrier& barrier, const Samples<T>& samples, const Batch& batch,
+                       double total_weight);
+    // Some rows at a time through all layers, until somebody wants to stop
+    template <class Pass> void in_blocks(int thread, Range rows, const Pass& pass) const {
+        for (Index first = rows.first; first < rows.last && !monitor_.should_stop(); first += block_rows_) {
+            const Index last = std::min(first + block_rows_, rows.last);
+            pass(first, last);
+            poll(thread, 2 * work_per_sample_ * static_cast<double>(last - first));
+        }
+    }
     // Of some pieces of sequences, the last one first
     Outcome run_pieces(int thread, int threads, Barrier& barrier, const Samples<T>& samples, const Batch& batch);
     Outcome update_from(int thread, int threads, Barrier& barrier, const Samples<T>& samples, Range pieces);

@@ -17,7 +17,7 @@ Outcome Stepper<T>::step(const Samples<T>& samples, int threads, std::function<b
     if (!fits) {
         auto plan = std::make_unique<Plan<T>>(
             model_, needed,
-            optimizer_ ? step_purpose(operations_per_sample(model_, samples), needed, clipping_) : Purpose::gradients,
+            optimizer_ ? step_purpose(operations_per_sample(model_, samples), needed, clipping_) : of_gradients_,
             output_activation(model_, loss_), samples.is_sparse());
         batch_loss_ = std::make_unique<BatchLoss<T>>(loss_, *plan, true);
         step_.reset();
@@ -59,7 +59,8 @@ template <class T> bool Stepper<T>::apply(VectorView<T> gradients) {
         kernels.scale(gradients.data, gradients.size, static_cast<T>(clip_factor(clipping_, norm)));
     }
     optimizer_->begin_step();
-    optimizer_->update(parameters_, gradients.data, 0, gradients.size);
+    for (const Range& part : model_.trained())
+        optimizer_->update(parameters_, gradients.data + part.first, part.first, part.size());
     return settle();
 }
 

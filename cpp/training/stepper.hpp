@@ -15,13 +15,15 @@ template <class T> class Stepper {
             const Clipping& clipping, const Cut& cut = {});
 
     // A batch of any size; the plan grows with the largest. Diverged, interrupted or failed: nothing was changed.
-    // key: of a step that updates, where the model is random in training.
+    // key: of a step in training, where the model is random there.
     Outcome step(const Samples<T>& samples, int threads, std::function<bool()> interrupted, std::uint64_t key = 0);
     // One update from gradients of the caller's own, which are clipped in place. false: diverged, nothing was changed.
     bool apply(VectorView<T> gradients);
     double loss() const { return step_->loss(); }
     std::exception_ptr take_failure() { return step_->take_failure(); }
     const T* gradients() const { return plan_->gradients(); } // flat, of the last step
+    // Without an optimizer: the loss and gradients of a step in training, not those of the network as it predicts
+    void as_in_training() { of_gradients_ = Purpose::training; }
     void record_flow() { records_flow_ = true; }
     typename Plan<T>::Flow flow(std::size_t layer, Index batch) const { return plan_->flow(layer, batch); } // of it
     Index first_layer_not_finite(Index batch) const { return plan_->first_layer_not_finite(batch); }
@@ -50,6 +52,7 @@ template <class T> class Stepper {
     int threads_ = 0;        // that step_ was made for
     bool is_sparse_ = false; // what plan_ was made for
     bool records_flow_ = false;
+    Purpose of_gradients_ = Purpose::gradients; // where there is no optimizer
 };
 
 } // namespace deltarule

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 from .errors import DivergenceError
 from .history import History
-from .layers import GRU, LSTM, RNN, Dense, Dropout, LayerNorm
+from .layers import GRU, LSTM, RNN, BatchNorm, Dense, Dropout, LayerNorm
 from .losses import (
     BinaryCrossEntropy,
     CrossEntropy,
@@ -65,6 +65,7 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "BatchNorm",
     "BinaryCrossEntropy",
     "CrossEntropy",
     "Dense",

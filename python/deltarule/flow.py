@@ -242,7 +242,7 @@ def gradient_flow(
     value, flows = network._native.gradient_flow(
         network._flat, prepared.loss, inputs.for_core(), prepared.targets, weights, flat, *threads
     )
-    gradients, parameters = network._read(flat), network.state_dict()
+    gradients, parameters = network._read_trained(flat), network.state_dict()
     layers = []
     for number, (layer, (squares, samples, units, dead_units)) in enumerate(zip(network.layers, flows, strict=True)):
         if not squares:

@@ -188,7 +188,7 @@ class Trainer:
         """
         network = self.network
         network._require_built()
-        flat = network._flat_from(gradients, "gradients")
+        flat = network._flat_from(gradients, "gradients", trained=True)
         self._start()
         if not self._native.apply(flat):
             raise self._divergence("a weight would not be finite", -1)

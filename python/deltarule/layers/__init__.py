@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from .batch_norm import BatchNorm
 from .dense import Dense
 from .dropout import Dropout
 from .layer_norm import LayerNorm
@@ -23,6 +24,7 @@ __all__ = [
     "LAYERS",
     "LSTM",
     "RNN",
+    "BatchNorm",
     "Dense",
     "Dropout",
     "Layer",
@@ -34,8 +36,8 @@ __all__ = [
 ]
 
 Recurrent = RNN | LSTM | GRU
-Layer = Dense | Dropout | LayerNorm | Recurrent
-LAYERS: dict[str, type[Layer]] = {layer.type: layer for layer in (Dense, Dropout, LayerNorm, RNN, LSTM, GRU)}
+Layer = Dense | Dropout | LayerNorm | BatchNorm | Recurrent
+LAYERS: dict[str, type[Layer]] = {layer.type: layer for layer in (Dense, Dropout, LayerNorm, BatchNorm, RNN, LSTM, GRU)}
 
 
 def layer_from_spec(spec: Any) -> Layer:

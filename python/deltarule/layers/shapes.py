@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .batch_norm import BatchNorm
 from .dense import Dense
 from .layer_norm import LayerNorm
 from .recurrent import GRU, LSTM, RNN
@@ -27,6 +28,8 @@ def tensor_shapes(layer: Layer, inputs: int) -> dict[str, tuple[int, ...]]:
         return {"weight": (inputs, layer.units), **({"bias": (layer.units,)} if layer.use_bias else {})}
     if isinstance(layer, LayerNorm):
         return {"weight": (inputs,), "bias": (inputs,)}
+    if isinstance(layer, BatchNorm):
+        return dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (inputs,))
     if not isinstance(layer, (RNN, LSTM, GRU)):
         return {}
     columns = layer.gates * layer.units

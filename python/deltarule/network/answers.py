@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from ..layers import RNN, Dense, Dropout, Layer, LayerNorm, Recurrent
+from ..layers import RNN, BatchNorm, Dense, Dropout, Layer, LayerNorm, Recurrent
 from ..names import require_integer
 from ..optimizers import find_optimizer
 from . import fitting, preparing, recurrence
@@ -253,8 +253,7 @@ class Answers(Structure):
         rows = [("layer", "type", "activation", "output shape", "parameters")]
         shape = self.input_shape
         units, steps = (shape[1], f"{shape[0] or 'steps'}, ") if isinstance(shape, tuple) else (shape, "")
-        for number, layer in enumerate(self.layers):
-            count = sum(int(np.prod(shape)) for _, shape, of in self._native.tensors if of == number)
+        for number, (layer, count) in enumerate(zip(self.layers, self._sizes_of_layers(), strict=True)):
             if isinstance(layer, Recurrent):
                 units, steps = layer.outputs, steps if layer.return_sequences else ""
             elif isinstance(layer, Dense):
@@ -276,6 +275,8 @@ def _short(layer: Layer) -> str:
         return f"Dropout({layer.rate})"
     if isinstance(layer, LayerNorm):
         return f"LayerNorm(eps={layer.eps:g})"
+    if isinstance(layer, BatchNorm):
+        return f"BatchNorm(momentum={layer.momentum:g}, eps={layer.eps:g})"
     parts = [str(layer.units), *([repr(layer.activation)] if isinstance(layer, RNN) else [])]
     parts += [f"{name}=True" for name in ("return_sequences", "bidirectional") if getattr(layer, name)]
     return f"{type(layer).__name__}({', '.join(parts)})"
@@ -284,6 +285,6 @@ def _short(layer: Layer) -> str:
 def _detail(layer: Layer) -> str:
     if isinstance(layer, Dropout):
         return f"rate {layer.rate:g}"
-    if isinstance(layer, LayerNorm):
+    if isinstance(layer, (LayerNorm, BatchNorm)):
         return f"eps {layer.eps:g}"
     return str(getattr(layer, "activation", ""))

@@ -81,7 +81,10 @@ def load(kind: type[N], path: str | os.PathLike[str]) -> N:
     for key, array in state.items():
         if not np.isfinite(array).all():
             raise ValueError(f"{name!r}: {key} holds numbers that are not finite; the file is damaged")
-    network.load_state_dict(state)
+    try:
+        network.load_state_dict(state)
+    except ValueError as error:  # a variance below 0: all else is as the spec says
+        raise ValueError(f"{name!r} cannot be loaded: {error}; the file is damaged") from error
     return network
 
 

@@ -65,6 +65,8 @@ def read_inputs(network: Structure, X: Any, lengths: Any = None, name: str = "X"
         if lengths is not None:
             raise ValueError("lengths is given, but the network reads no sequences: its X has a row for each sample")
         return Inputs(as_matrix(X, network.dtype, name=name, columns=shape if isinstance(shape, int) else None))
+    if not built:
+        network._refuse_batch_norm(f"{name} has three dimensions, those of sequences")
     steps, features = shape if isinstance(shape, tuple) else (None, None)
     steps = None if any_steps else steps
     of_lengths = "lengths" if name == "X" else name.replace("[0]", "[2]")  # the third of validation_data

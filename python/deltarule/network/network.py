@@ -27,7 +27,8 @@ class Network(Answers):
     Parameters
     ----------
     layers : sequence of layers
-        At least one, the last one dense; see `Dense`, `Dropout`, `LayerNorm`, `RNN`, `LSTM` and `GRU`.
+        At least one, the last one dense; see `Dense`, `Dropout`, `LayerNorm`, `BatchNorm`, `RNN`,
+        `LSTM` and `GRU`.
     input_shape : int or tuple, optional
         Number of features; of sequences (n_steps, n_features), or (None, n_features) for any number of steps. None:
         taken from X when the network first sees data.
@@ -175,8 +176,9 @@ class Network(Answers):
         initial_state: dict[str, Any] | None = None,
         bptt_steps: int | None = None,
         checkpoint_steps: int | str | None = None,
+        training: bool = False,
     ) -> tuple[float, dict[str, Array]]:
-        """The loss of X and y taken as one batch, and its gradient for each parameter; without dropout.
+        """The loss of X and y taken as one batch, and its gradient for each parameter; nothing is changed.
 
         Parameters
         ----------
@@ -186,6 +188,10 @@ class Network(Answers):
             As in `predict`.
         bptt_steps : int, optional
             The sum of the gradients of all chunks, with the same parameters in each.
+        training : bool, default=False
+            False: of the network as it predicts, without dropout and with the running statistics of `BatchNorm`. True:
+            as the first step of its next epoch of training would see X and y, with the masks of `Dropout` that this
+            step has, and the mean and variance that X has in `BatchNorm`.
 
         Returns
         -------
@@ -201,7 +207,7 @@ class Network(Answers):
         >>> network.loss_and_gradients([[1.0], [2.0]], [3.0, 6.0], loss="mse")
         (22.5, {'0.weight': array([[-15.]]), '0.bias': array([-9.])})
         """
-        threads = self._threads(n_threads)
+        threads, as_training = self._threads(n_threads), self._training(training)
         inputs = self._inputs(X, lengths)
         prepared = preparing.prepare(self, inputs.features, y, loss, sample_weight, lengths=inputs.lengths)
         n_steps = inputs.features.shape[1] if inputs.are_sequences else None
@@ -220,18 +226,25 @@ class Network(Answers):
             gradients,
             *threads,
             cut,
+            as_training,
         )
-        return value, self._read(gradients)
+        return value, self._read_trained(gradients)
 
-    def forward(self, X: Any, *, lengths: Any = None) -> Array:
+    def _training(self, training: bool) -> tuple[int, int] | None:
+        """What decides the masks of the next step, where they are asked for."""
+        if not isinstance(training, (bool, np.bool_)):
+            raise TypeError(f"training={training!r}: expected True or False")
+        return (self.seed, self.epochs_trained) if training else None
+
+    def forward(self, X: Any, *, lengths: Any = None, training: bool = False) -> Array:
         """The output for X, as `predict`, and keeps what `backward` needs; for callers with a loss of their own.
-
-        Without dropout, as all but the steps of a training.
 
         Parameters
         ----------
         X, lengths
             As in `fit`.
+        training : bool, default=False
+            As in `loss_and_gradients`; `backward` follows.
 
         Examples
         --------
@@ -243,10 +256,11 @@ class Network(Answers):
         >>> sorted(network.gradients)
         ['0.bias', '0.weight']
         """
+        as_training = self._training(training)
         inputs = self._inputs(X, lengths)
         self._build_for(inputs.features)
         recurrence.require_workspace(self, inputs)
-        output = np.asarray(self._native.forward(self._flat, inputs.for_core()))
+        output = np.asarray(self._native.forward(self._flat, inputs.for_core(), as_training))
         self._pass = inputs
         return output.reshape(*inputs.features.shape[:2], -1) if gives_sequences(self, inputs) else output
 
@@ -292,4 +306,4 @@ class Network(Answers):
         """dL/dparameter of the last `backward`, by the names of `parameters`."""
         if self._gradients is None:
             raise ValueError("there are no gradients yet: call forward(X), then backward(grad_output)")
-        return self._read(self._gradients)
+        return self._read_trained(self._gradients)

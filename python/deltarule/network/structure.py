@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from .. import _core
 from ..data import as_matrix
-from ..layers import Dense, Layer, layer_from_spec
+from ..layers import BatchNorm, Dense, Layer, layer_from_spec
 from ..losses import CustomLoss, Loss
 from ..names import did_you_mean, require_integer
 from ..threads import available_threads, resolve_threads
@@ -99,6 +99,8 @@ class Structure:
                 f"{self.layers[-1]!r} is the last layer: end in Dense, whose units are the outputs, such as "
                 "deltarule.Dense(1)"
             )
+        if has_recurrent(self):
+            self._refuse_batch_norm("the network has recurrent layers, which read sequences")
         self.dtype = _check_dtype(dtype)
         self.seed = require_integer("seed", seed, least=0, most=2**64 - 1)
         self._check_names()
@@ -127,6 +129,14 @@ class Structure:
                         f"{did_you_mean(spec[argument], known)}"
                     )
 
+    def _refuse_batch_norm(self, why: str) -> None:
+        for number, layer in enumerate(self.layers):
+            if isinstance(layer, BatchNorm):
+                raise ValueError(
+                    f"layer {number} is {layer!r}, but {why}: what a batch of steps has in common is not defined; use "
+                    "LayerNorm, which looks at each step alone"
+                )
+
     def _checked_shape(self, input_shape: Any) -> int | tuple[int | None, int]:
         shape = _check_input_shape(input_shape)
         if isinstance(shape, int) and has_recurrent(self):
@@ -134,6 +144,8 @@ class Structure:
                 f"input_shape={input_shape!r}: recurrent layers read sequences; give input_shape=(n_steps, {shape}), "
                 f"or (None, {shape}) for any number of steps"
             )
+        if isinstance(shape, tuple):
+            self._refuse_batch_norm(f"input_shape={input_shape!r} is that of sequences")
         return shape
 
     def _build(self, shape: int | tuple[int | None, int], *, initialize: bool = True) -> None:
@@ -195,8 +207,12 @@ class Structure:
 
     @property
     def parameters(self) -> dict[str, Array]:
-        """Copies of all parameters by name, read-only; change them with `load_state_dict`."""
-        arrays = self.state_dict()
+        """Copies of all parameters by name, read-only; change them with `load_state_dict`.
+
+        All that has a gradient: `state_dict` without the running statistics of `BatchNorm`.
+        """
+        self._require_built()
+        arrays = self._read_trained(self._flat)
         for array in arrays.values():
             array.flags.writeable = False
         return arrays
@@ -205,21 +221,29 @@ class Structure:
     def n_parameters(self) -> int:
         """How many numbers the network has learned or will learn."""
         self._require_built()
-        return sum(int(np.prod(shape)) for _, shape, _ in self._native.tensors)
+        return sum(self._sizes_of_layers())
+
+    def _sizes_of_layers(self) -> list[int]:
+        """How many parameters each layer has."""
+        sizes, measured = [0] * len(self.layers), self._native.measured
+        for name, shape, layer in self._native.tensors:
+            sizes[layer] += 0 if name in measured else int(np.prod(shape))
+        return sizes
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of all parameters: weights of shape (inputs, units), or (units,) of `LayerNorm`, biases (units,).
+        """Copies of all parameters, and of the running statistics of `BatchNorm`.
 
         Returns
         -------
         dict of str to ndarray
-            "0.weight", "0.bias", …: the layer's number, or its name where it has one.
+            "0.weight", "0.bias", …: the layer's number, or its name where it has one. Weights of shape (inputs, units),
+            or (units,) of `LayerNorm` and `BatchNorm`; biases, "running_mean" and "running_var" (units,).
         """
         self._require_built()
         return self._read(self._flat)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Set all parameters; either every one of them changes or, on an error, none.
+        """Set all parameters and running statistics; either every one of them changes or, on an error, none.
 
         Parameters
         ----------
@@ -229,7 +253,7 @@ class Structure:
         Raises
         ------
         TypeError, ValueError
-            Missing or unknown names, another shape, numbers that are not finite.
+            Missing or unknown names, another shape, numbers that are not finite, a "running_var" below 0.
         """
         self._require_built()
         flat = self._flat_from(state, "state")
@@ -316,13 +340,19 @@ class Structure:
     def _read(self, flat: Array) -> dict[str, Array]:
         return {name: self._native.read(flat, index) for index, (name, _, _) in enumerate(self._native.tensors)}
 
-    def _flat_from(self, state: Mapping[str, Any], argument: str) -> Array:
-        """Named arrays, all checked, in the core's layout."""
+    def _read_trained(self, flat: Array) -> dict[str, Array]:
+        """Of parameters or gradients: without what is measured and not trained."""
+        measured = self._native.measured
+        return {name: array for name, array in self._read(flat).items() if name not in measured}
+
+    def _flat_from(self, state: Mapping[str, Any], argument: str, *, trained: bool = False) -> Array:
+        """Named arrays, all checked, in the core's layout; trained: only of what has a gradient."""
         if not isinstance(state, Mapping):
             raise TypeError(
                 f"{argument} is {type(state).__name__}: expected a dict of arrays by the names of the parameters"
             )
-        names = [name for name, _, _ in self._native.tensors]
+        measured = self._native.measured
+        names = [name for name, _, _ in self._native.tensors if not (trained and name in measured)]
         missing, unknown = [name for name in names if name not in state], [name for name in state if name not in names]
         if missing or unknown:
             raise ValueError(
@@ -331,6 +361,8 @@ class Structure:
             )
         flat: Array = self._native.allocate()
         for index, (name, shape, _) in enumerate(self._native.tensors):
+            if name not in names:
+                continue
             try:
                 array = np.asarray(state[name])
             except ValueError:
@@ -340,6 +372,8 @@ class Structure:
             matrix = as_matrix(
                 array.reshape(1, -1) if array.ndim == 1 else array, self.dtype, name=f"{argument}[{name!r}]"
             )
+            if name in measured and name.endswith("running_var"):
+                _require_variances(f"{argument}[{name!r}]", matrix[0])
             self._native.write(flat, index, matrix.reshape(shape))
         return flat
 
@@ -369,6 +403,13 @@ class Structure:
             self._epochs,
             cut,
         )
+
+
+def _require_variances(name: str, array: Array) -> None:
+    """Refuse what has no square root."""
+    if (array < 0).any():
+        place = int((array < 0).argmax())
+        raise ValueError(f"{name} has {array[place]} at place {place}: a variance is at least 0")
 
 
 def _check_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
