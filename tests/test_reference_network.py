@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import deltarule.reference
 from deltarule.reference import ACTIVATIONS, LOSSES, Dense, Network
-from deltarule.reference.network import FUSED
+from deltarule.reference.fused import FUSED
 
 Array = NDArray[np.float64]
 

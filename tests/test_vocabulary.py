@@ -12,7 +12,7 @@ from deltarule import _core, reference
 from deltarule.layers import ALIASES, LAYERS, Dense
 from deltarule.losses import LOSSES, find_loss
 from deltarule.optimizers import OPTIMIZERS, find_optimizer
-from deltarule.reference.network import FUSED
+from deltarule.reference.fused import FUSED
 
 WORDS = _core.vocabulary()
 

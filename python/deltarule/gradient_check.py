@@ -8,12 +8,13 @@ Central differences: C. Bishop, "Pattern recognition and machine learning", 2006
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .layers import BatchNorm, Dropout
 from .network import Network
 from .twin import Array, Twin
 
@@ -49,6 +50,8 @@ class TensorCheck:
         How many numbers the tensor has, and how many of them were compared with differences.
     corners : int
         How many more were chosen for it but sit in a corner of the loss, where there is no derivative to compare with.
+    training : bool
+        Whether this is the gradient of a step of training, not that of the network as it predicts.
     """
 
     name: str
@@ -58,6 +61,12 @@ class TensorCheck:
     elements: int
     compared: int
     corners: int
+    training: bool = False
+
+    @property
+    def label(self) -> str:
+        """The name, and in which form."""
+        return f"{self.name} in training" if self.training else self.name
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,9 +78,9 @@ class GradientCheck:
     dtype : str
         The network's, "float32" or "float64".
     loss_error : float
-        The core's loss against the reference's, relative.
+        The core's loss against the reference's, relative; the greater one where two forms were checked.
     tensors : tuple of TensorCheck
-        In the order of the network.
+        In the order of the network; where two forms were checked, first those of the network as it predicts.
     own_loss : bool
         Whether the loss is a function of the caller's.
     """
@@ -131,7 +140,7 @@ class GradientCheck:
             why = f"the core is {from_reference}, which agrees with central differences: the core is wrong."
         else:
             why = f"core and reference agree, but are {from_differences}: {self._cause()}"
-        return f"{tensor.name} fails: {why}"
+        return f"{tensor.label} fails: {why}"
 
     def _cause(self) -> str:
         if self.own_loss:
@@ -156,7 +165,7 @@ class GradientCheck:
         ]
         for tensor in self.tensors:
             errors = [f"{getattr(tensor, error):.1e}" for error in self.limits]
-            rows.append([tensor.name, *errors, f"{tensor.compared} of {tensor.elements}"])
+            rows.append([tensor.label, *errors, f"{tensor.compared} of {tensor.elements}"])
         rows.append(["limit", *(f"{limit:.0e}" for limit in self.limits.values()), ""])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = []
@@ -177,6 +186,7 @@ def gradcheck(
     sample_weight: Any = None,
     lengths: Any = None,
     bptt_steps: int | None = None,
+    training: bool | None = None,
 ) -> GradientCheck:
     r"""Compare the gradients of the core with the NumPy reference's and with central differences.
 
@@ -203,6 +213,10 @@ def gradcheck(
     bptt_steps : int, at least 1, optional
         Check the truncated gradient, summed over the chunks. The differences are then of the loss with the state that
         each chunk starts from held as it is.
+    training : bool, optional
+        Which form of the network: False, as it predicts; True, as the next step of its training would see it, with the
+        masks that `Dropout` then has, held as they are, and with the batch's own statistics in `BatchNorm`. By default
+        both where the network has such a layer.
 
     Returns
     -------
@@ -258,27 +272,46 @@ def gradcheck(
             f"network is {type(network).__name__}: expected a deltarule.Network; check the order of"
             " the arguments, gradcheck(network, X, y, loss=...)"
         )
+    given = {"lengths": lengths, "bptt_steps": bptt_steps}
+    options: dict[str, Any] = {argument: value for argument, value in given.items() if value is not None}
+    if training is not None and not isinstance(training, bool):
+        raise TypeError(f"training={training!r}: expected True, False or None")
+    forms = [False] if training is None else [training]
+    if training is None and any(isinstance(layer, (Dropout, BatchNorm)) for layer in network.layers):
+        forms = [False, True]
+    errors, tensors, own_loss = [], [], False
     with np.errstate(all="ignore"):  # what is not finite is looked for, and said
-        given = {"lengths": lengths, "bptt_steps": bptt_steps}
-        of_steps: dict[str, Any] = {argument: value for argument, value in given.items() if value is not None}
-        core_loss, core = network.loss_and_gradients(X, y, loss=loss, sample_weight=sample_weight, **of_steps)
-        twin = Twin(network, X, y, loss, sample_weight, **of_steps)
-        value, gradients = twin.loss_and_gradients()
-        if not (math.isfinite(value) and all(np.isfinite(gradient).all() for gradient in gradients.values())):
-            raise ValueError(
-                f"the loss of the reference is {value:g}, and it or a gradient is not finite: there is no derivative to"
-                " check; make the parameters or X smaller, for instance with deltarule.Standardizer"
-            )
-        precision = np.finfo(network.dtype)
-        loss_noise, noise = twin.rounding(float(precision.eps))
-        difference_noise, _ = twin.rounding(float(np.finfo(np.float64).eps))
-        limit, least = _REFERENCE_LIMITS[network.dtype.name], float(precision.smallest_normal)
-        tensors = tuple(
-            _check_tensor(twin, name, core[name], gradients[name], max(noise[name] / limit, least), difference_noise)
-            for name in gradients
+        for form in forms:
+            core = network.loss_and_gradients(X, y, loss=loss, sample_weight=sample_weight, training=form, **options)
+            twin = Twin(network, X, y, loss, sample_weight, training=form, **options)
+            error, found = _check(network.dtype, core, twin, form)
+            errors.append(error)
+            tensors += found
+            own_loss = twin.own_loss
+    return GradientCheck(network.dtype.name, max(errors), tuple(tensors), own_loss)
+
+
+def _check(
+    dtype: np.dtype[Any], core: tuple[float, dict[str, NDArray[Any]]], twin: Twin, training: bool
+) -> tuple[float, list[TensorCheck]]:
+    """The error of the loss, and what was found for each tensor, in one form of the network."""
+    core_loss, of_core = core
+    value, gradients = twin.loss_and_gradients()
+    if not (math.isfinite(value) and all(np.isfinite(gradient).all() for gradient in gradients.values())):
+        raise ValueError(
+            f"the loss of the reference is {value:g}, and it or a gradient is not finite: there is no derivative to"
+            " check; make the parameters or X smaller, for instance with deltarule.Standardizer"
         )
+    precision = np.finfo(dtype)
+    loss_noise, noise = twin.rounding(float(precision.eps))
+    difference_noise, _ = twin.rounding(float(np.finfo(np.float64).eps))
+    limit, least = _REFERENCE_LIMITS[dtype.name], float(precision.smallest_normal)
+    tensors = [
+        _check_tensor(twin, name, of_core[name], gradients[name], max(noise[name] / limit, least), difference_noise)
+        for name in gradients
+    ]
     scale = max(abs(value), loss_noise / limit, least)
-    return GradientCheck(network.dtype.name, _finite(abs(core_loss - value) / scale), tensors, twin.own_loss)
+    return _finite(abs(core_loss - value) / scale), [replace(tensor, training=training) for tensor in tensors]
 
 
 def _finite(error: float) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,8 +66,24 @@ def _activations(layer: reference.layers.Layer) -> Iterator[tuple[object, str]]:
                 yield owner, which
 
 
+def _round_in(norm: reference.BatchNorm, error: Callable[[Array], Array]) -> None:
+    """Give a BatchNorm errors in what it subtracts means from, of which little may be left, on either way."""
+    forward, backward = norm.forward, norm.backward
+
+    def rounded_forward(x: Any, *, training: bool = False) -> Array:
+        return forward(x + error(x), training=training)
+
+    def rounded_backward(grad_output: Any) -> Array:
+        return backward(grad_output) + error(grad_output * norm.weight / norm.deviation)
+
+    norm.forward, norm.backward = rounded_forward, rounded_backward  # type: ignore[method-assign]
+
+
 class Twin:
-    """The network, its data and its loss, in the reference: exactly the numbers that the core has."""
+    """The network, its data and its loss, in the reference: exactly the numbers that the core has.
+
+    In training, as the next step would see them: with its masks, and the statistics of the batch.
+    """
 
     def __init__(
         self,
@@ -77,6 +94,7 @@ class Twin:
         sample_weight: Any,
         lengths: Any = None,
         bptt_steps: int | None = None,
+        training: bool = False,
     ) -> None:
         features, lengths = network._inputs(X, lengths)
         self._of_steps: dict[str, Any] = {} if lengths is None else {"lengths": lengths}
@@ -93,11 +111,16 @@ class Twin:
         else:
             self.own_loss, self.y = True, np.asarray(y)
             self._loss = _OwnLoss(prepared.found)
+        key: Any = None
+        if training:
+            of_step = reference.masks.step_key(network.seed, network.epochs_trained, 0)
+            key = of_step if bptt_steps is None else partial(reference.masks.piece_key, of_step)
         self._held: dict[str, Any] = {}
         if bptt_steps is not None:
             # A truncated gradient takes the state that a chunk starts from as a constant: so must the differences.
-            self._held["incoming_states"] = self.network.incoming_states(self.X, bptt_steps, **self._of_steps)
+            self._held["incoming_states"] = self.network.incoming_states(self.X, bptt_steps, key=key, **self._of_steps)
             self._of_steps["bptt_steps"] = bptt_steps
+        self._of_steps |= {"key": key, "training": training}
 
     def _by_step(self, targets: Any) -> NDArray[Any]:
         """Targets as (n_samples, n_steps, …), and 0 where there is no step: what stands there may be no label."""
@@ -132,6 +155,8 @@ class Twin:
             for array in moved.parameters.values():
                 array += error(array)
             for layer in moved.layers:
+                if isinstance(layer, reference.BatchNorm):
+                    _round_in(layer, error)
                 for owner, which in _activations(layer):
                     setattr(owner, which, _RoundedActivation(getattr(owner, which), error))
             moved_value, moved_gradients = moved.loss_and_gradients(

@@ -11,6 +11,7 @@ from ..arrays import to_array
 from ..data import as_matrix
 from ..layers import Recurrent
 from ..sequences import as_sequences, exists, is_ragged_list, pad
+from .checking import refuse_batch_norm
 
 if TYPE_CHECKING:
     from .structure import Structure
@@ -66,7 +67,7 @@ def read_inputs(network: Structure, X: Any, lengths: Any = None, name: str = "X"
             raise ValueError("lengths is given, but the network reads no sequences: its X has a row for each sample")
         return Inputs(as_matrix(X, network.dtype, name=name, columns=shape if isinstance(shape, int) else None))
     if not built:
-        network._refuse_batch_norm(f"{name} has three dimensions, those of sequences")
+        refuse_batch_norm(network.layers, f"{name} has three dimensions, those of sequences")
     steps, features = shape if isinstance(shape, tuple) else (None, None)
     steps = None if any_steps else steps
     of_lengths = "lengths" if name == "X" else name.replace("[0]", "[2]")  # the third of validation_data

@@ -16,11 +16,12 @@ import numpy.typing as npt
 
 from .. import _core
 from ..data import as_matrix
-from ..layers import BatchNorm, Dense, Layer, layer_from_spec
+from ..layers import Dense, Layer, layer_from_spec
 from ..losses import CustomLoss, Loss
-from ..names import did_you_mean, require_integer
+from ..names import require_integer
 from ..threads import available_threads, resolve_threads
-from .inputs import Inputs, has_recurrent, read_inputs
+from .checking import checked_dtype, checked_layers, checked_shape, require_variances
+from .inputs import Inputs, read_inputs
 
 __all__ = ["WORDS", "Array", "Structure", "all_finite", "isa", "isas", "peak_float32", "vocabulary"]
 
@@ -84,26 +85,9 @@ class Structure:
         dtype: npt.DTypeLike = "float32",
         seed: int = 0,
     ) -> None:
-        if isinstance(layers, Layer):
-            layers = [layers]
-        if not isinstance(layers, Sequence) or isinstance(layers, str):
-            raise TypeError(f"layers={layers!r}: expected a list of layers, such as [deltarule.Dense(10)]")
-        self.layers: tuple[Layer, ...] = tuple(layers)
-        for layer in self.layers:
-            if not isinstance(layer, Layer):
-                raise TypeError(f"layers holds {layer!r}: expected layers such as deltarule.Dense(10, 'relu')")
-        if not self.layers:
-            raise ValueError("layers=[]: a network needs at least one layer, such as deltarule.Dense(1)")
-        if not isinstance(self.layers[-1], Dense):
-            raise ValueError(
-                f"{self.layers[-1]!r} is the last layer: end in Dense, whose units are the outputs, such as "
-                "deltarule.Dense(1)"
-            )
-        if has_recurrent(self):
-            self._refuse_batch_norm("the network has recurrent layers, which read sequences")
-        self.dtype = _check_dtype(dtype)
+        self.layers = checked_layers(layers, WORDS)
+        self.dtype = checked_dtype(dtype, _NATIVE)
         self.seed = require_integer("seed", seed, least=0, most=2**64 - 1)
-        self._check_names()
         self.loss: Loss | CustomLoss | None = None  # of the last fit
         self._epochs = np.zeros(1, np.int64)  # the core counts in it
         self._gradients: Array | None = None
@@ -112,41 +96,7 @@ class Structure:
         self._shape: int | tuple[int | None, int] | None = None
         self._flat: Any = None
         if input_shape is not None:
-            self._build(self._checked_shape(input_shape))
-
-    def _check_names(self) -> None:
-        for number, layer in enumerate(self.layers):
-            spec = layer.to_spec()
-            names = WORDS["initializers"]
-            for argument, known in (
-                ("activation", WORDS["activations"]),
-                ("init", names),
-                ("recurrent_init", names),
-            ):
-                if argument in spec and spec[argument] not in known:
-                    raise ValueError(
-                        f"layer {number} has {argument}={getattr(layer, argument)!r}, which is unknown: "
-                        f"{did_you_mean(spec[argument], known)}"
-                    )
-
-    def _refuse_batch_norm(self, why: str) -> None:
-        for number, layer in enumerate(self.layers):
-            if isinstance(layer, BatchNorm):
-                raise ValueError(
-                    f"layer {number} is {layer!r}, but {why}: what a batch of steps has in common is not defined; use "
-                    "LayerNorm, which looks at each step alone"
-                )
-
-    def _checked_shape(self, input_shape: Any) -> int | tuple[int | None, int]:
-        shape = _check_input_shape(input_shape)
-        if isinstance(shape, int) and has_recurrent(self):
-            raise ValueError(
-                f"input_shape={input_shape!r}: recurrent layers read sequences; give input_shape=(n_steps, {shape}), "
-                f"or (None, {shape}) for any number of steps"
-            )
-        if isinstance(shape, tuple):
-            self._refuse_batch_norm(f"input_shape={input_shape!r} is that of sequences")
-        return shape
+            self._build(checked_shape(self.layers, input_shape))
 
     def _build(self, shape: int | tuple[int | None, int], *, initialize: bool = True) -> None:
         inputs = shape if isinstance(shape, int) else shape[1]
@@ -319,7 +269,7 @@ class Structure:
             )
         network = cls([layer_from_spec(layer) for layer in layers], None, spec["dtype"], spec["seed"])
         if shape is not None:
-            network._build(network._checked_shape(shape), initialize=initialize)
+            network._build(checked_shape(network.layers, shape), initialize=initialize)
         return network
 
     def __getstate__(self) -> dict[str, Any]:
@@ -373,7 +323,7 @@ class Structure:
                 array.reshape(1, -1) if array.ndim == 1 else array, self.dtype, name=f"{argument}[{name!r}]"
             )
             if name in measured and name.endswith("running_var"):
-                _require_variances(f"{argument}[{name!r}]", matrix[0])
+                require_variances(f"{argument}[{name!r}]", matrix[0])
             self._native.write(flat, index, matrix.reshape(shape))
         return flat
 
@@ -403,37 +353,3 @@ class Structure:
             self._epochs,
             cut,
         )
-
-
-def _require_variances(name: str, array: Array) -> None:
-    """Refuse what has no square root."""
-    if (array < 0).any():
-        place = int((array < 0).argmax())
-        raise ValueError(f"{name} has {array[place]} at place {place}: a variance is at least 0")
-
-
-def _check_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
-    try:
-        result = np.dtype(dtype)
-    except TypeError:
-        result = None
-    if result is None or result.name not in _NATIVE or not result.isnative:
-        raise ValueError(f"dtype={dtype!r}: expected 'float32' or 'float64'")
-    return result
-
-
-def _check_input_shape(input_shape: Any) -> int | tuple[int | None, int]:
-    most = 2**31 - 1
-    if not isinstance(input_shape, (tuple, list)):
-        return require_integer("input_shape", input_shape, least=1, most=most)
-    if len(input_shape) not in (1, 2):
-        raise ValueError(
-            f"input_shape={input_shape!r}: expected the number of features, such as 784 or (784,), or of sequences "
-            "(n_steps, n_features), such as (50, 8) or (None, 8)"
-        )
-    last = len(input_shape) - 1
-    features = require_integer(f"input_shape[{last}]", input_shape[last], least=1, most=most)
-    if len(input_shape) == 1:
-        return features
-    steps = input_shape[0]
-    return (None if steps is None else require_integer("input_shape[0]", steps, least=1, most=most)), features

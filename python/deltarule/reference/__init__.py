@@ -44,7 +44,7 @@ from .activations import ACTIVATIONS
 from .cells import CELLS
 from .clipping import clip_by_global_norm, clip_by_value
 from .initializers import INITIALIZERS
-from .layers import LAYERS, Dense, Dropout, LayerNorm, Recurrent
+from .layers import LAYERS, BatchNorm, Dense, Dropout, LayerNorm, Recurrent
 from .losses import LOSSES
 from .network import Network
 from .optimizers import OPTIMIZERS
@@ -56,6 +56,7 @@ __all__ = [
     "LAYERS",
     "LOSSES",
     "OPTIMIZERS",
+    "BatchNorm",
     "Dense",
     "Dropout",
     "LayerNorm",

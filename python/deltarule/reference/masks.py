@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["dropout_mask", "philox", "step_key"]
+__all__ = ["dropout_mask", "philox", "piece_key", "step_key"]
 
 Words = NDArray[np.uint64]  # of 32 bits each, so that their products fit
 
@@ -74,6 +74,25 @@ def step_key(seed: int, epoch: int, step: int) -> int:
     """
     low, high, _, _ = philox((step & 0xFFFFFFFF, _STREAM, epoch & 0xFFFFFFFF, epoch >> 32), seed)
     return int(low) | int(high) << 32
+
+
+def piece_key(key: int, piece: int) -> int:
+    """Return the key of one of the chunks that a truncated gradient cuts sequences into: each is an update of its own.
+
+    Parameters
+    ----------
+    key : int
+        Of the step.
+    piece : int
+        The number of the chunk; the first one has the key of the step.
+
+    Returns
+    -------
+    int
+        64 bits.
+    """
+    low, high, _, _ = philox((piece, _STREAM, 0, 0), key)
+    return int(low) | int(high) << 32 if piece else key
 
 
 def dropout_mask(rate: float, key: int, layer: int, rows: int, units: int) -> NDArray[np.bool_]:

@@ -1,6 +1,6 @@
 """A network: layers, the loss at the end, backpropagation through all of it, and steps of training.
 
-To add a layer type, see layers/; to add a pair of activation and loss computed together, fused.py.
+To add a layer type, see layers/; backpropagation is in backpropagation.py.
 The mathematics is from D. Rumelhart, G. Hinton and R. Williams, "Learning representations by back-propagating errors",
 Nature 323, 1986.
 """
@@ -8,26 +8,22 @@ Nature 323, 1986.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import losses, optimizers
 from .activations import Array
+from .backpropagation import Backpropagation, Keys, LossLike, key_of_chunk
 from .clipping import clip_by_global_norm, clip_by_value
-from .fused import FUSED
-from .layers import Dense, Layer, Recurrent
-from .losses import Loss
+from .layers import BatchNorm, Layer
 from .optimizers import Optimizer, State
-from .sequences import Sequences, as_targets, mean_loss, mean_loss_and_gradient
-from .stack import Stack, States
-
-LossLike = str | Mapping[str, Any] | Loss
-Keys = int | Sequence[int] | Callable[[int], int] | None
+from .sequences import as_targets
+from .stack import States
 
 
-class Network(Stack):
+class Network(Backpropagation):
     """A network, in float64, written to be read.
 
     Layer by layer, z = x W + b and a = f(z), and the next layer's x is a. From the loss L at the end, the chain rule
@@ -36,18 +32,19 @@ class Network(Stack):
 
     Parameters
     ----------
-    layers : sequence of Dense, Dropout, LayerNorm and Recurrent
+    layers : sequence of Dense, Dropout, LayerNorm, BatchNorm and Recurrent
         At least one, in the order of the way forward; the last one is dense.
 
     Raises
     ------
     ValueError
-        If there is no layer, or the last one is not dense.
+        If there is no layer, the last one is not dense, or BatchNorm and recurrent layers are mixed.
 
     Examples
     --------
     The network y = 2x learns to be y = 3x:
 
+    >>> from deltarule.reference import Dense
     >>> network = Network([Dense([[2.0]])])
     >>> X, y = [[1.0], [2.0]], [[3.0], [6.0]]
     >>> network.loss_and_gradients(X, y, "mse")
@@ -62,169 +59,6 @@ class Network(Stack):
         super().__init__(layers)
         self._optimizer_states: dict[str, State] = {}
         self._states_of = ""
-
-    def _is_fused(self, loss: Loss) -> bool:
-        return (self.last.activation.name, loss.name) in FUSED
-
-    def _seen(self, X: Array, sequences: Sequences | None, state: States | None, loss: Loss, key: int | None) -> Array:
-        """Return what the loss looks at: the output, or the last layer's z in the fused pairs."""
-        output = self._run(X, sequences, state, key)
-        logits = self.last.z
-        return logits if self._is_fused(loss) and logits is not None else output
-
-    def _seen_in_chunks(
-        self, X: Array, sequences: Sequences, state: States | None, loss: Loss, bptt_steps: int, incoming: Any
-    ) -> tuple[Array, list[States]]:
-        """Return the same, put together from chunks of the steps, and the state which each of them began with."""
-        began: list[States] = []
-        seen = np.zeros((*X.shape[: 2 if self.gives_sequences else 1], self.last.weight.shape[1]))
-        for number, chunk in enumerate(sequences.chunks(bptt_steps)):
-            state = self.states if number else state
-            began.append((state or {}) if incoming is None else incoming[number])
-            part = self._seen(chunk.part(X), chunk, began[-1], loss, None)
-            if self.gives_sequences:
-                chunk.part(seen)[...] = part
-            else:
-                seen[chunk.ends] = part[chunk.ends]
-        return seen, began
-
-    def loss(
-        self,
-        X: Any,
-        y: Any,
-        loss: LossLike,
-        sample_weight: Any = None,
-        *,
-        lengths: Any = None,
-        initial_state: States | None = None,
-        bptt_steps: int | None = None,
-        incoming_states: Sequence[States] | None = None,
-    ) -> float:
-        """Return the mean loss plus the layers' penalties.
-
-        Parameters
-        ----------
-        X : array-like, shape (n_samples, inputs) or (n_samples, n_steps, inputs)
-        y : array-like
-            The targets, for each sample, or for each step where `gives_sequences`.
-        loss : str, mapping or Loss
-            See `deltarule.reference.losses.get`.
-        sample_weight : array-like, shape (n_samples,), optional
-            For the weighted mean Σwℓ / Σw; of sequences Σ_n w_n Σ_t ℓ_nt / Σ_n w_n steps(n).
-        lengths, initial_state
-            As in `forward`; only steps that exist have a loss.
-        bptt_steps : int, > 0, optional
-            Go forward in chunks of so many steps, which by itself changes nothing.
-        incoming_states : sequence of mapping, optional
-            From `incoming_states`: what each chunk starts from, instead of what the one before ended with. As a
-            function of the parameters, this is what the truncated gradient is the gradient of.
-
-        Returns
-        -------
-        float
-
-        Raises
-        ------
-        TypeError, ValueError
-            If the shapes do not match, or what is said of sequences does not fit.
-        """
-        chosen = losses.get(loss)
-        X, sequences = self._checked(X, lengths, initial_state, bptt_steps)
-        counted = None if sequences is None else sequences.counted(self.gives_sequences)
-        if sequences is None or bptt_steps is None:
-            seen = self._seen(X, sequences, initial_state, chosen, None)
-        else:
-            seen, _ = self._seen_in_chunks(X, sequences, initial_state, chosen, bptt_steps, incoming_states)
-        return mean_loss(chosen, seen, y, sample_weight, counted) + sum(layer.penalty() for layer in self.layers)
-
-    def incoming_states(
-        self, X: Any, bptt_steps: int, *, lengths: Any = None, initial_state: States | None = None
-    ) -> list[States]:
-        """Return the state that each chunk of `bptt_steps` steps starts from, with the parameters as they are now.
-
-        Parameters
-        ----------
-        X, lengths, initial_state
-            As in `forward`; X of shape (n_samples, n_steps, inputs).
-        bptt_steps : int, > 0
-
-        Returns
-        -------
-        list of mapping
-            For the steps [0, k), [k, 2k), …, each by the names of `initial_state`.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As in `loss`.
-        """
-        X, sequences = self._checked(X, lengths, initial_state, bptt_steps)
-        if sequences is None:
-            return []
-        return self._seen_in_chunks(X, sequences, initial_state, losses.get("mse"), bptt_steps, None)[1]
-
-    def loss_and_gradients(
-        self,
-        X: Any,
-        y: Any,
-        loss: LossLike,
-        sample_weight: Any = None,
-        *,
-        key: int | None = None,
-        lengths: Any = None,
-        initial_state: States | None = None,
-        bptt_steps: int | None = None,
-    ) -> tuple[float, dict[str, Array]]:
-        """Return the loss and its derivative with respect to every parameter: forward, loss, backward.
-
-        Parameters
-        ----------
-        X, y, loss, sample_weight, lengths, initial_state
-            As in `loss`.
-        key : int, optional
-            Of a training step, in which units drop out; see `deltarule.reference.masks.step_key`. None: none does.
-        bptt_steps : int, > 0, optional
-            Truncate: the sum of the gradients of the chunks [0, k), [k, 2k), …, each of which takes the state that it
-            starts from as a constant. The loss is that of the whole.
-
-        Returns
-        -------
-        float
-            The mean loss plus the penalties.
-        dict of ndarray
-            By the names of `parameters`; the penalties' share is in them.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As in `loss`.
-        """
-        X, sequences = self._checked(X, lengths, initial_state, bptt_steps)
-        return self._gradients(X, y, losses.get(loss), sample_weight, sequences, initial_state, key, bptt_steps)
-
-    def _gradients(
-        self,
-        X: Array,
-        y: Any,
-        loss: Loss,
-        sample_weight: Any,
-        sequences: Sequences | None,
-        state: States | None,
-        key: int | None,
-        bptt_steps: int | None = None,
-    ) -> tuple[float, dict[str, Array]]:
-        seen = self._seen(X, sequences, state, loss, key)
-        counted = None if sequences is None else sequences.counted(self.gives_sequences)
-        value, grad = mean_loss_and_gradient(loss, seen, y, sample_weight, counted)
-        # In the fused pairs it is dL/dz, the delta itself; otherwise dL/da.
-        grad = self.last.backward_from_delta(grad) if self._is_fused(loss) else self.last.backward(grad)
-        self._back(grad, bptt_steps)
-        gradients = self.gradients
-        for name, layer in self._by_name():
-            if isinstance(layer, Dense | Recurrent):
-                for part, gradient in layer.penalty_gradients().items():
-                    gradients[f"{name}.{part}"] = gradients[f"{name}.{part}"] + gradient
-        return value + sum(layer.penalty() for layer in self.layers), gradients
 
     def step(
         self,
@@ -274,15 +108,20 @@ class Network(Stack):
         rule, chosen = optimizers.get(optimizer), losses.get(loss)
         X, sequences = self._checked(X, lengths, initial_state, bptt_steps)
         if sequences is None or bptt_steps is None or not len(X):
-            only = _key_of_chunk(key, 0)
-            value, gradients = self._gradients(X, y, chosen, sample_weight, sequences, initial_state, only)
+            only = key_of_chunk(key, 0)
+            value, gradients = self._gradients(
+                X, y, chosen, sample_weight, sequences, initial_state, only, training=True
+            )
             self._update(rule, gradients, clip_norm, clip_value)
+            for layer in self.layers:
+                if isinstance(layer, BatchNorm):
+                    layer.learn_statistics()
             return value
         weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         y = as_targets(y, sequences.counted(self.gives_sequences))
         state, values, weights = initial_state, [], []
         for number, chunk in enumerate(sequences.chunks(bptt_steps)):
-            counted, own_key = chunk.counted(self.gives_sequences), _key_of_chunk(key, number)
+            counted, own_key = chunk.counted(self.gives_sequences), key_of_chunk(key, number)
             if counted.any():
                 own_y = chunk.part(y) if self.gives_sequences else y
                 value, gradients = self._gradients(chunk.part(X), own_y, chosen, sample_weight, chunk, state, own_key)
@@ -318,6 +157,8 @@ class Network(Stack):
         lengths: Any = None,
         initial_state: States | None = None,
         bptt_steps: int | None = None,
+        key: Keys = None,
+        training: bool = False,
     ) -> dict[str, Array]:
         """Return the gradients without backpropagation, by central differences: slow, and independent of it.
 
@@ -337,6 +178,8 @@ class Network(Stack):
             As in `loss`.
         bptt_steps : int, > 0, optional
             The states that the chunks start from are held as they are with the unchanged parameters.
+        key, training
+            As in `loss_and_gradients`: of a step, whose masks are held.
 
         Returns
         -------
@@ -355,17 +198,19 @@ class Network(Stack):
 
         Examples
         --------
-        >>> network = Network([Dense([[2.0]])])
+        >>> from deltarule.reference import Dense
+    >>> network = Network([Dense([[2.0]])])
         >>> network.numerical_gradients([[1.0], [2.0]], [[3.0], [6.0]], "mse")["0.weight"].round(6)
         array([[-5.]])
         """
         chosen = losses.get(loss)
         probe = copy.deepcopy(self)  # what this network remembers of its last way forward stays as it is
         gradients = {}
-        sequences: dict[str, Any] = {"lengths": lengths, "initial_state": initial_state}
+        sequences: dict[str, Any] = {"lengths": lengths, "initial_state": initial_state, "key": key}
         if bptt_steps is not None:
             held = probe.incoming_states(X, bptt_steps, **sequences)
             sequences |= {"bptt_steps": bptt_steps, "incoming_states": held}
+        sequences["training"] = training
         for name, array in probe.parameters.items():
             gradient = gradients[name] = np.zeros_like(array)
             for place in np.ndindex(array.shape):
@@ -378,9 +223,3 @@ class Network(Stack):
                 array[place] = p
                 gradient[place] = (loss_above - loss_below) / (above - below)  # the step as it was after rounding
         return gradients
-
-
-def _key_of_chunk(key: Keys, number: int) -> int | None:
-    if key is None or isinstance(key, int):
-        return key
-    return key(number) if callable(key) else key[number]

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..names import find, require_integer
 from .activations import Array
-from .layers import LAYERS, Dense, Dropout, Layer, Recurrent
+from .layers import LAYERS, BatchNorm, Dense, Dropout, Layer, Recurrent
 from .sequences import Sequences
 
 States = Mapping[str, Any]
@@ -24,13 +24,13 @@ class Stack:
 
     Parameters
     ----------
-    layers : sequence of Dense, Dropout, LayerNorm and Recurrent
+    layers : sequence of Dense, Dropout, LayerNorm, BatchNorm and Recurrent
         At least one, in the order of the way forward; the last one is dense.
 
     Raises
     ------
     ValueError
-        If there is no layer, or the last one is not dense.
+        If there is no layer, the last one is not dense, or BatchNorm and recurrent layers are mixed.
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
@@ -38,6 +38,9 @@ class Stack:
             raise ValueError("layers is empty: a network needs at least one layer")
         if not isinstance(layers[-1], Dense):
             raise ValueError(f"the last layer is {type(layers[-1]).__name__}: expected Dense, which gives the output")
+        kinds = {type(layer) for layer in layers}
+        if kinds >= {BatchNorm, Recurrent}:
+            raise ValueError("BatchNorm is not defined for the steps of sequences: beside Recurrent use LayerNorm")
         self.layers: list[Layer] = list(layers)
         self.last: Dense = layers[-1]
         self._sequences: Sequences | None = None  # of the last way forward
@@ -87,8 +90,14 @@ class Stack:
 
     @property
     def parameters(self) -> dict[str, Array]:
-        """The arrays that training changes, ``{"0.weight": ..., "0.bias": ..., ...}``."""
+        """The arrays that training changes by their gradients, ``{"0.weight": ..., "0.bias": ..., ...}``."""
         return {f"{name}.{key}": array for name, layer in self._by_name() for key, array in layer.parameters.items()}
+
+    @property
+    def statistics(self) -> dict[str, Array]:
+        """Those that it changes without gradients, ``{"1.running_mean": ..., "1.running_var": ...}``."""
+        norms = [(name, layer) for name, layer in self._by_name() if isinstance(layer, BatchNorm)]
+        return {f"{name}.{key}": array for name, layer in norms for key, array in layer.statistics.items()}
 
     @property
     def gradients(self) -> dict[str, Array]:
@@ -177,8 +186,10 @@ class Stack:
                     )
         return X, Sequences.of(X, lengths)
 
-    def _run(self, X: Array, sequences: Sequences | None, state: States | None, key: int | None) -> Array:
-        """Go forward through the layers; with a key, units drop out."""
+    def _run(
+        self, X: Array, sequences: Sequences | None, state: States | None, key: int | None, training: bool = False
+    ) -> Array:
+        """Go forward through the layers; with a key, units drop out; in training, BatchNorm measures the batch."""
         self._sequences = sequences
         by_step, x = True, X
         if sequences is not None:
@@ -191,6 +202,8 @@ class Stack:
             elif isinstance(layer, Dropout):
                 rows = None if sequences is None or key is None else sequences.mask_rows(by_step)
                 x = layer.forward(x, key=key, rows=rows)
+            elif isinstance(layer, BatchNorm):
+                x = layer.forward(x, training=training)
             else:
                 x = layer.forward(x)
         return x if sequences is None or x.ndim == 2 else np.where(sequences.exists[:, :, None], x, 0.0)

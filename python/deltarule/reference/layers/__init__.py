@@ -6,17 +6,19 @@ To add one, write a class with what Dropout has, and `parameters` if it learns; 
 from __future__ import annotations
 
 from ..cells import CELLS
+from .batch_norm import BatchNorm
 from .dense import Dense
 from .dropout import Dropout
 from .layer_norm import LayerNorm
 from .recurrent import Recurrent
 
-__all__ = ["LAYERS", "Dense", "Dropout", "Layer", "LayerNorm", "Recurrent"]
+__all__ = ["LAYERS", "BatchNorm", "Dense", "Dropout", "Layer", "LayerNorm", "Recurrent"]
 
-Layer = Dense | Dropout | LayerNorm | Recurrent
+Layer = Dense | Dropout | LayerNorm | BatchNorm | Recurrent
 LAYERS: dict[str, type[Layer]] = {
     Dense.type: Dense,
     Dropout.type: Dropout,
     LayerNorm.type: LayerNorm,
+    BatchNorm.type: BatchNorm,
     **dict.fromkeys(CELLS, Recurrent),
 }
