@@ -34,7 +34,8 @@ def from_torch_state_dict(
     modules : mapping of str to (sequence of) layer names
         For each submodule, by its name in `state`, the layer or layers that it becomes: a name, or a number where
         the layer has none. ``nn.RNN``, ``nn.LSTM`` and ``nn.GRU`` take as many as they have ``num_layers``;
-        ``nn.Linear`` and ``nn.LayerNorm`` take one. The name of a module that is not part of another one is "".
+        ``nn.Linear``, ``nn.LayerNorm`` and ``nn.BatchNorm1d`` take one. The name of a module that is
+        not part of another one is "".
 
     Returns
     -------
@@ -53,9 +54,11 @@ def from_torch_state_dict(
 
     Notes
     -----
-    A recurrent module made with ``bias=False`` gives biases of 0, which are trained here as any other. What torch
-    keeps besides weights is not in its state: ``bidirectional``, ``nonlinearity`` and ``eps`` are for the network's
-    layers to repeat, and the dropout between stacked layers is a `Dropout` of its own here.
+    A recurrent module made with ``bias=False`` gives biases of 0, which are trained here as any other, and so do weight
+    and bias of a ``BatchNorm1d`` made with ``affine=False``. Its ``num_batches_tracked`` is left out, and 0 on the way
+    back: torch needs it for ``momentum=None`` alone. What torch keeps besides weights is not in its state:
+    ``bidirectional``, ``nonlinearity``, ``eps`` and ``momentum`` are for the network's layers to repeat, and the
+    dropout between stacked layers is a `Dropout` of its own here.
 
     Examples
     --------

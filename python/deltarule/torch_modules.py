@@ -52,7 +52,7 @@ def layers_of(module: str, tensors: Tensors, names: Sequence[str]) -> list[Tenso
     if not any(_IN_TORCH.fullmatch(leaf) for leaf in tensors):
         if len(names) > 1:
             raise ValueError(f"{where} is one layer, of {_listed(tensors)}, but modules gives it {names}: name one")
-        return [_plain(where, tensors)]
+        return [_batch_norm_of(where, tensors) if "running_mean" in tensors else _plain(where, tensors)]
     layers: dict[int, Tensors] = {}
     for leaf, array in tensors.items():
         parts = _IN_TORCH.fullmatch(leaf)
@@ -100,7 +100,11 @@ def module_of(module: str, layers: Mapping[str, Tensors]) -> Tensors:
                 f"{where} names {list(layers)} but layer {plain[0]!r} is not recurrent: only recurrent layers are "
                 "stacked in one module"
             )
-        return _plain(f"layer {plain[0]!r}", layers[plain[0]])
+        name, tensors = plain[0], layers[plain[0]]
+        if "running_mean" not in tensors:
+            return _plain(f"layer {name!r}", tensors)
+        # torch counts batches for momentum=None alone, but expects the count
+        return {**_batch_norm_of(f"layer {name!r}", tensors), "num_batches_tracked": np.array(0, np.int64)}
     _check_stack(where, layers, axis=1)
     return {
         f"{leaf.removesuffix('_reverse')}_l{number}{'_reverse' if leaf.endswith('_reverse') else ''}": _turned(array)
@@ -114,12 +118,23 @@ def _plain(where: str, tensors: Tensors) -> Tensors:
     weight = tensors.get("weight")
     if weight is None or not set(tensors) <= {"weight", "bias"} or weight.ndim not in (1, 2):
         raise ValueError(
-            f"{where} has {_listed(tensors)}: expected the weight (and bias) of a dense layer or a LayerNorm, or the "
-            "tensors of a recurrent layer"
+            f"{where} has {_listed(tensors)}: expected the weight (and bias) of a dense layer or a LayerNorm, with "
+            "running_mean and running_var of a BatchNorm, or the tensors of a recurrent layer"
         )
     if "bias" in tensors and tensors["bias"].ndim != 1:
         raise ValueError(f"{where} has a bias of shape {tensors['bias'].shape}: expected one dimension")
     return {leaf: _turned(array) for leaf, array in tensors.items()}
+
+
+def _batch_norm_of(where: str, tensors: Tensors) -> Tensors:
+    """A BatchNorm, with a weight of 1 and a bias of 0 where the module was made without."""
+    mean = tensors["running_mean"]
+    complete = {"weight": np.ones_like(mean), "bias": np.zeros_like(mean), **tensors}
+    complete.pop("num_batches_tracked", None)
+    expected = ("weight", "bias", "running_mean", "running_var")
+    if mean.ndim != 1 or sorted(complete) != sorted(expected) or any(a.shape != mean.shape for a in complete.values()):
+        raise ValueError(f"{where} has {_listed(tensors)}: expected {', '.join(expected)}, each of shape (features,)")
+    return {leaf: complete[leaf].copy() for leaf in expected}
 
 
 def _with_biases(tensors: Tensors) -> Tensors:

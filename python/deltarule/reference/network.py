@@ -199,7 +199,7 @@ class Network(Backpropagation):
         Examples
         --------
         >>> from deltarule.reference import Dense
-    >>> network = Network([Dense([[2.0]])])
+        >>> network = Network([Dense([[2.0]])])
         >>> network.numerical_gradients([[1.0], [2.0]], [[3.0], [6.0]], "mse")["0.weight"].round(6)
         array([[-5.]])
         """

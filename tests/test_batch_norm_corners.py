@@ -1,0 +1,479 @@
+"""`BatchNorm` where batches are odd or a step comes to nothing; its files; what is refused; both forms of a network."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import math
+import pickle
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import deltarule as dr
+from deltarule import _core, reference
+
+Array = NDArray[Any]
+
+DTYPES = ["float32", "float64"]
+RANDOM = np.random.default_rng(4)
+X = RANDOM.normal(size=(60, 7)) * 3 + 5
+Y = np.tanh(X[:, :3] - X[:, 3:6])
+
+
+def new(*hidden: Any, inputs: int = 7, dtype: str = "float64", seed: int = 5) -> dr.Network:
+    return dr.Network([*hidden, dr.Dense(3)], inputs, dtype, seed)
+
+
+def usual(**settings: Any) -> dr.Network:
+    return new(dr.BatchNorm(), dr.Dense(9, "tanh"), dr.BatchNorm(name="between"), **settings)
+
+
+def alone(width: int, dtype: str, **settings: Any) -> dr.Network:
+    """A normalization whose output can be seen: the layer after it is the identity, bit for bit."""
+    network = dr.Network([dr.BatchNorm(**settings), dr.Dense(width, use_bias=False)], width, dtype)
+    network.load_state_dict({**network.state_dict(), "0.bias": np.linspace(1, 2, width), "1.weight": np.eye(width)})
+    return network
+
+
+def bits(network: dr.Network) -> bytes:
+    return b"".join(array.tobytes() for array in network.state_dict().values())
+
+
+class TestNumbers:
+    @pytest.mark.parametrize("isa", _core.isas())
+    @pytest.mark.parametrize("dtype", DTYPES)
+    @pytest.mark.parametrize("number", [0.0, 0.1, -7.3, 1e30, -3.4e38, 1e-30, 1e-45])
+    def test_columns_of_one_number_give_the_bias_exactly(self, number: float, dtype: str, isa: str) -> None:
+        before = _core.isa()
+        _core.select_isa(isa)
+        try:
+            for width, rows in itertools.product((1, 7, 17), (1, 2, 3, 6, 100)):
+                for eps in (1e-5, 2e-38, 10.0):
+                    network = alone(width, dtype, eps=eps)
+                    x = np.full((rows, width), number, dtype)
+                    bias = network.state_dict()["0.bias"]
+                    np.testing.assert_array_equal(network.forward(x, training=True), np.tile(bias, (rows, 1)))
+                    g = RANDOM.normal(size=(rows, width)).astype(dtype)
+                    expected = (g - g.mean(axis=0, dtype=np.float64)) / math.sqrt(eps)
+                    limit = (1e-6 if dtype == "float32" else 1e-14) / math.sqrt(eps)
+                    np.testing.assert_allclose(network.backward(g), expected, rtol=1e-5, atol=limit)
+                    np.testing.assert_array_equal(network.gradients["0.weight"], np.zeros(width))
+        finally:
+            _core.select_isa(before)
+
+    @pytest.mark.parametrize("dtype", DTYPES)
+    def test_a_batch_of_one_sample(self, dtype: str) -> None:
+        """Its variance of 0 goes into the running one as it is."""
+        network = alone(4, dtype, momentum=0.25)
+        row = np.array([[1.0, -2.0, 1e3, 0.0]], dtype)
+        network.fit(row, np.zeros((1, 4)), loss="mse", optimizer=dr.SGD(lr=1e-30), epochs=1)
+        np.testing.assert_array_equal(network.state_dict()["0.running_mean"], row[0] / 4)
+        np.testing.assert_array_equal(network.state_dict()["0.running_var"], np.full(4, 0.75))
+
+    @pytest.mark.parametrize("dtype", DTYPES)
+    @pytest.mark.parametrize("momentum", [0.0, 0.1, 1.0])
+    def test_running_statistics(self, momentum: float, dtype: str) -> None:
+        network = alone(7, dtype, momentum=momentum)
+        mean, variance = np.zeros(7), np.ones(7)
+        trainer = dr.Trainer(network, loss="mse", optimizer=dr.SGD(lr=1e-30))
+        for rows in (20, 3, 60):
+            trainer.step(X[:rows], X[:rows])
+            mean += momentum * (X[:rows].mean(axis=0) - mean)
+            variance += momentum * (X[:rows].var(axis=0, ddof=1) - variance)
+        limit = 1e-6 if dtype == "float32" else 1e-13
+        np.testing.assert_allclose(network.state_dict()["0.running_mean"], mean, rtol=limit)
+        np.testing.assert_allclose(network.state_dict()["0.running_var"], variance, rtol=limit)
+
+    @pytest.mark.parametrize("dtype", DTYPES)
+    @pytest.mark.parametrize(("shift", "scale"), [(1e4, 1.0), (-1e6, 10.0), (0.0, 1e-10), (0.0, 1e10), (3e7, 100.0)])
+    def test_a_mean_far_from_0(self, shift: float, scale: float, dtype: str) -> None:
+        """Beside the same in twice the digits."""
+        x = (RANDOM.normal(size=(1000, 17)) * scale + shift).astype(dtype)
+        wide = x.astype(np.longdouble)
+        centred = wide - wide.mean(axis=0)
+        expected = centred / np.sqrt(np.square(centred).mean(axis=0) + np.longdouble(1e-25))
+        network = alone(17, dtype, eps=1e-25)
+        actual = network.forward(x, training=True) - network.state_dict()["0.bias"]
+        assert np.abs(actual - expected).max() <= (2e-6 if dtype == "float32" else 1e-14)
+
+    @pytest.mark.parametrize("dtype", DTYPES)
+    def test_sample_weights_have_no_say_in_the_statistics(self, dtype: str) -> None:
+        weighted, plain = usual(dtype=dtype), usual(dtype=dtype)
+        for network, weight in ((weighted, np.linspace(0, 5, 60)), (plain, None)):
+            network.fit(X, Y, loss="mse", optimizer=dr.SGD(lr=1e-30), batch_size=60, sample_weight=weight)
+        assert bits(weighted) == bits(plain)
+
+    def test_validation_uses_the_running_statistics(self) -> None:
+        network = usual()
+        history = network.fit(X, Y, loss="mse", validation_data=(X[:5], Y[:5]), epochs=3)
+        assert history["val_loss"][-1] == network.evaluate(X[:5], Y[:5])["loss"]
+        assert history["val_loss"][-1] != pytest.approx(
+            network.loss_and_gradients(X[:5], Y[:5], loss="mse", training=True)[0]
+        )
+
+
+class TestStepsThatComeToNothing:
+    """The running statistics are those of the last whole step, or epoch."""
+
+    @pytest.mark.parametrize("n_threads", [1, 3])
+    def test_a_fit_that_diverges(self, n_threads: int) -> None:
+        network, expected = usual(), usual()
+        expected.fit(X, Y, loss="mse", optimizer=dr.SGD(lr=0.1), epochs=1, batch_size=10)
+        data = X.copy()
+        network.fit(data, Y, loss="mse", optimizer=dr.SGD(lr=0.1), epochs=1, batch_size=10, n_threads=n_threads)
+        assert bits(network) == bits(expected)
+        with pytest.raises(dr.DivergenceError):
+            network.fit(data, Y, loss="mse", optimizer=dr.SGD(lr=1e300), epochs=3, batch_size=10, n_threads=n_threads)
+        assert bits(network) == bits(expected)
+
+    def test_a_step_that_diverges(self) -> None:
+        network = usual()
+        trainer = dr.Trainer(network, loss="mse")
+        trainer.step(X, Y)
+        before = bits(network)
+        with pytest.raises(dr.DivergenceError, match="first in layer 0"):
+            trainer.step(X * 1e200, Y)  # whose variance no float holds
+        assert bits(network) == before
+        trainer.step(X, Y)
+        assert bits(network) != before
+
+    @pytest.mark.parametrize("n_threads", [1, 2])
+    def test_a_loss_that_fails(self, n_threads: int) -> None:
+        calls = []
+
+        def fails(output: Array, y: Array) -> tuple[float, Array]:
+            calls.append(len(output))
+            if len(calls) == 4:
+                raise RuntimeError("enough")
+            return 0.0, np.ones_like(output)
+
+        network, expected = usual(), usual()
+        options: dict[str, Any] = {"optimizer": dr.SGD(lr=0.1), "batch_size": 10, "shuffle": False}
+        with pytest.raises(RuntimeError, match="enough"):
+            network.fit(X, Y, loss=fails, n_threads=n_threads, **options)
+        calls.clear()
+        expected.fit(X[:30], Y[:30], loss=fails, **options)
+        assert bits(network) == bits(expected)
+
+    @pytest.mark.parametrize("n_threads", [1, 2])
+    def test_an_interrupt(self, n_threads: int) -> None:
+        """In the middle of a step of a second or more, and soon; others share the machine: once of three times."""
+        rows = np.ones((30_000, 512), np.float32)
+        rows[::2] = 0
+        norm = dr.BatchNorm()
+        network = dr.Network([norm, dr.Dense(512, "tanh"), norm, dr.Dense(512, "tanh"), norm, dr.Dense(2)], 512)
+        labels = np.zeros(30_000, np.int32)
+        trainer = dr.Trainer(network, loss="cross_entropy", n_threads=n_threads)
+        trainer.step(rows[:100], labels[:100])
+        before, latencies = bits(network), []
+
+        def interrupt(*arguments: Any) -> None:
+            raise KeyboardInterrupt
+
+        previous = signal.signal(signal.SIGALRM, interrupt)
+        try:
+            for delay in (0.05, 0.15, 0.3):
+                start = time.perf_counter()
+                signal.setitimer(signal.ITIMER_REAL, delay)
+                with pytest.raises(KeyboardInterrupt):
+                    trainer.step(rows, labels)
+                latencies.append(time.perf_counter() - start - delay)
+                assert bits(network) == before
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, previous)
+        assert min(latencies) < 0.1
+
+
+class TestKeeping:
+    def network(self) -> dr.Network:
+        network = new(dr.BatchNorm(0.2, 1e-4), dr.Dense(9, "tanh"), dr.BatchNorm(name="between"))
+        network.fit(X, Y, loss="mse", epochs=2)
+        return network
+
+    def test_files_pickles_and_copies(self, tmp_path: Path) -> None:
+        network = self.network()
+        network.save(tmp_path / "net.safetensors")
+        expected = copy.deepcopy(network)
+        expected.fit(X, Y, loss="mse", epochs=1)
+        for again in (
+            dr.Network.load(tmp_path / "net.safetensors"),
+            pickle.loads(pickle.dumps(network)),
+            copy.deepcopy(network),
+        ):
+            assert again.layers == network.layers
+            assert bits(again) == bits(network)
+            np.testing.assert_array_equal(again.predict(X), network.predict(X))
+            again.fit(X, Y, loss="mse", epochs=1)
+            assert bits(again) == bits(expected)
+
+    def test_a_fit_that_goes_on_is_one_fit(self) -> None:
+        at_once, resumed = usual(), usual()
+        at_once.fit(X, Y, loss="mse", optimizer=dr.SGD(lr=0.05), epochs=4)
+        for _ in range(2):
+            resumed.fit(X, Y, loss="mse", optimizer=dr.SGD(lr=0.05), epochs=2)
+            resumed = pickle.loads(pickle.dumps(resumed))
+        assert bits(resumed) == bits(at_once)
+
+    def test_the_steps_of_a_trainer_are_those_of_a_fit(self) -> None:
+        fitted, stepped = usual(dtype="float32"), usual(dtype="float32")
+        fitted.fit(X, Y, loss="mse", optimizer="adam", epochs=1, batch_size=8, shuffle=False)
+        trainer = dr.Trainer(stepped, loss="mse", optimizer="adam")
+        x, y = X.astype(np.float32), Y.astype(np.float32)  # ready: the shorter way
+        for first in range(0, 60, 8):
+            trainer.step(x[first : first + 8], y[first : first + 8])
+        assert bits(fitted) == bits(stepped)
+
+    @pytest.mark.parametrize(
+        "change", [{"eps": 0.0}, {"momentum": 1.5}, {"momentum": "0.1"}, {"units": 7}, {"name": "0.5"}]
+    )
+    def test_forged_files_are_refused(self, change: dict[str, Any], tmp_path: Path) -> None:
+        from safetensors.numpy import load_file, save_file
+
+        path, network = tmp_path / "net.safetensors", self.network()
+        network.save(path)
+        arrays = load_file(path)
+        spec = network.spec()
+        spec["layers"][0] |= change
+        description = {"version": 1, "spec": spec, "loss": None, "epochs_trained": 0, "metadata": {}}
+        save_file(arrays, path, {"deltarule": json.dumps(description)})
+        with pytest.raises(ValueError, match="cannot be loaded"):
+            dr.Network.load(path)
+
+    @pytest.mark.parametrize(
+        ("value", "message"), [(-1e-3, r"running_var'\] has -0\.001 at place 2: a variance"), (np.nan, "not finite")]
+    )
+    def test_variances_below_0(self, value: float, message: str, tmp_path: Path) -> None:
+        from safetensors import safe_open
+        from safetensors.numpy import load_file, save_file
+
+        path, network = tmp_path / "net.safetensors", self.network()
+        network.save(path)
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata()
+        arrays = load_file(path)
+        arrays["0.running_var"][2] = value
+        save_file(arrays, path, metadata)
+        with pytest.raises(ValueError, match=r"net\.safetensors.*" + message.replace("not finite", "finite")):
+            dr.Network.load(path)
+        before = bits(network)
+        with pytest.raises(ValueError, match=message.replace("not finite", "nan|finite")):
+            network.load_state_dict(arrays)
+        assert bits(network) == before
+
+    def test_what_is_printed(self, capsys: pytest.CaptureFixture[str]) -> None:
+        network = new(dr.Dense(4, "relu"), dr.BatchNorm(name="norm"))
+        assert "BatchNorm(momentum=0.1, eps=1e-05), Dense(3" in repr(network)
+        network.summary()
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[2].split() == ["norm", "batch_norm", "eps", "1e-05", "(n,", "4)", "8"]
+        assert len({len(line) for line in lines[:-1]}) == 1
+        assert lines[-1].startswith("55 parameters")
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("settings", "error", "message"),
+        [
+            ({"momentum": -0.1}, ValueError, r"momentum=-0.1: expected a finite number of at least 0 and of at most 1"),
+            ({"momentum": 1.1}, ValueError, "of at most 1"),
+            ({"momentum": None}, TypeError, "momentum=None: expected a number"),
+            ({"eps": 0}, ValueError, "eps=0: expected a finite number above 0"),
+            ({"eps": math.nan}, ValueError, "eps=nan"),
+            ({"eps": "small"}, TypeError, "expected a number"),
+            ({"name": "1"}, ValueError, "expected a name without dots"),
+        ],
+    )
+    def test_arguments(self, settings: dict[str, Any], error: type[Exception], message: str) -> None:
+        with pytest.raises(error, match=message):
+            dr.BatchNorm(**settings)
+
+    @pytest.mark.parametrize(("dtype", "eps"), [("float32", 1e-46), ("float64", 1e-310), ("float32", 1e39)])
+    def test_eps_that_the_dtype_does_not_hold(self, dtype: str, eps: float) -> None:
+        with pytest.raises(ValueError, match=r"BatchNorm\(eps=.*as the network's dtype holds it"):
+            new(dr.BatchNorm(eps=eps), dtype=dtype)
+
+    def test_the_last_layer(self) -> None:
+        with pytest.raises(ValueError, match=r"BatchNorm\(.*is the last layer.*end in Dense"):
+            dr.Network([dr.Dense(3), dr.BatchNorm()])
+        native = {"inputs": 2, "sequences": False, "layers": [dr.BatchNorm().to_spec()]}
+        with pytest.raises(ValueError, match=r"the last layer is of type \"batch_norm\".*end in Dense"):
+            _core.NetworkFloat32(native)
+        with pytest.raises(ValueError, match="last layer is BatchNorm"):
+            reference.Network([reference.BatchNorm([1.0], [0.0], [0.0], [1.0])])
+
+    @pytest.mark.parametrize("place", [0, 1, 2])
+    def test_sequences(self, place: int) -> None:
+        """Early, wherever it becomes clear that there are some; the core too."""
+        layers: list[Any] = [dr.LSTM(4, return_sequences=place == 2), dr.Dense(3)]
+        layers.insert(min(place, 1), dr.BatchNorm())
+        message = "use LayerNorm, which normalizes each step by itself"
+        with pytest.raises(ValueError, match=f"recurrent layers, which read sequences.*{message}"):
+            dr.Network(layers)
+        plain = [dr.BatchNorm(), dr.Dense(3)]
+        with pytest.raises(ValueError, match=rf"input_shape=\(None, 4\) is that of sequences.*{message}"):
+            dr.Network(plain, input_shape=(None, 4))
+        with pytest.raises(ValueError, match=f"X has three dimensions, those of sequences.*{message}"):
+            dr.Network(plain).fit(np.ones((5, 4, 3)), np.ones((5, 4, 3)), loss="mse")
+        for of in (layers, plain):
+            native = {"inputs": 4, "sequences": True, "layers": [layer.to_spec() for layer in of]}
+            with pytest.raises(ValueError, match=r"\(batch_norm\) measures the rows of a batch.*use LayerNorm"):
+                _core.NetworkFloat64(native)
+
+    def test_the_reference_refuses_sequences(self) -> None:
+        norm = reference.BatchNorm([1.0], [0.0], [0.0], [1.0])
+        with pytest.raises(ValueError, match="for sequences there is LayerNorm"):
+            norm.forward(np.ones((2, 3, 1)))
+        spec = dr.Network([dr.GRU(1), dr.Dense(1)], (None, 1)).spec()
+        state = dr.Network([dr.GRU(1), dr.Dense(1)], (None, 1)).state_dict()
+        recurrent = reference.Network.from_spec(spec, state)
+        with pytest.raises(ValueError, match="beside Recurrent use LayerNorm"):
+            reference.Network([recurrent.layers[0], norm, recurrent.layers[1]])
+
+    @pytest.mark.parametrize(
+        ("arrays", "message"),
+        [
+            (([1.0], [0.0], [0.0, 1.0], [1.0]), "expected \\(features,\\) for all"),
+            (([1.0], [0.0], [0.0], [-1.0]), "a variance is at least 0"),
+            (([[1.0]], [[0.0]], [[0.0]], [[1.0]]), "expected \\(features,\\) for all"),
+        ],
+    )
+    def test_what_the_reference_is_made_of(self, arrays: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            reference.BatchNorm(*arrays)
+
+    def test_what_else_the_reference_refuses(self) -> None:
+        with pytest.raises(ValueError, match="momentum=2"):
+            reference.BatchNorm([1.0], [0.0], [0.0], [1.0], momentum=2)
+        with pytest.raises(ValueError, match="eps=0"):
+            reference.BatchNorm([1.0], [0.0], [0.0], [1.0], eps=0)
+        norm = reference.BatchNorm([1.0], [0.0], [0.0], [1.0])
+        with pytest.raises(RuntimeError, match="before forward"):
+            norm.backward([[1.0]])
+        norm.forward([[1.0]])
+        with pytest.raises(ValueError, match="expected the same shape"):
+            norm.backward([[1.0], [2.0]])
+        with pytest.raises(ValueError, match="no running_var"):
+            reference.BatchNorm.from_spec({}, {"weight": [1.0], "bias": [0.0], "running_mean": [0.0]})
+
+    @pytest.mark.parametrize("training", [1, "yes", None])
+    def test_training_is_true_or_false(self, training: Any) -> None:
+        network = usual()
+        with pytest.raises(TypeError, match=r"training=.*expected True or False"):
+            network.loss_and_gradients(X, Y, loss="mse", training=training)
+        with pytest.raises(TypeError, match=r"training=.*expected True or False"):
+            network.forward(X, training=training)
+        if training is not None:
+            with pytest.raises(TypeError, match=r"training=.*expected True, False or None"):
+                dr.gradcheck(network, X, Y, loss="mse", training=training)
+
+    @pytest.mark.parametrize(
+        "tensors",
+        [
+            {"running_mean": np.ones(3)},
+            {"running_mean": np.ones(3), "running_var": np.ones(2)},
+            {"running_mean": np.ones((3, 3)), "running_var": np.ones((3, 3))},
+            {"running_mean": np.ones(3), "running_var": np.ones(3), "weight_v": np.ones(3)},
+        ],
+    )
+    def test_no_batch_norm_of_torch(self, tensors: dict[str, Array]) -> None:
+        with pytest.raises(ValueError, match="expected weight, bias, running_mean, running_var, each of shape"):
+            dr.from_torch_state_dict({f"norm.{name}": array for name, array in tensors.items()}, {"norm": 0})
+
+
+class TestBothForms:
+    """`training=` of gradcheck, forward and backward; with dropout too."""
+
+    def network(self, dtype: str = "float64") -> dr.Network:
+        return new(dr.Dropout(0.2), dr.Dense(12, "gelu"), dr.BatchNorm(), dr.Dropout(0.5), dtype=dtype)
+
+    @pytest.mark.parametrize("dtype", DTYPES)
+    def test_gradcheck_of_either(self, dtype: str) -> None:
+        network = self.network(dtype)
+        network.epochs_trained = 7
+        both = dr.gradcheck(network, X[:9], Y[:9], loss="mse")
+        assert both, str(both)
+        for training in (False, True):
+            check = dr.gradcheck(network, X[:9], Y[:9], loss="mse", training=training)
+            assert check, str(check)
+            assert check.tensors == tuple(tensor for tensor in both.tensors if tensor.training == training)
+        assert "1.weight in training" in str(both)
+        assert [tensor["training"] for tensor in both.to_dict()["tensors"]] == [False] * 6 + [True] * 6
+
+    def test_a_network_without_such_layers_is_checked_once(self) -> None:
+        assert len(dr.gradcheck(new(dr.Dense(4, "tanh")), X[:5], Y[:5], loss="mse").tensors) == 4
+        check = dr.gradcheck(new(dr.Dense(4, "tanh")), X[:5], Y[:5], loss="mse", training=True)
+        assert check
+        assert all(tensor.training for tensor in check.tensors)
+
+    def test_a_wrong_gradient_in_training_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        network = self.network()
+        right = network.loss_and_gradients
+
+        def wrong(*arguments: Any, **settings: Any) -> tuple[float, dict[str, Array]]:
+            value, gradients = right(*arguments, **settings)
+            if settings["training"]:
+                gradients["2.weight"][3] *= 1.001
+            return value, gradients
+
+        monkeypatch.setattr(network, "loss_and_gradients", wrong)
+        check = dr.gradcheck(network, X[:9], Y[:9], loss="mse")
+        assert not check
+        assert "2.weight in training fails" in check.verdict
+
+    def test_forward_and_backward_are_those_of_the_gradients(self) -> None:
+        for network in (self.network(), usual(), new(dr.Dropout(0.3), dr.BatchNorm(), dr.Dense(5, "relu"))):
+            for training in (True, False, True):
+                value, gradients = network.loss_and_gradients(X, Y, loss="mse", training=training)
+                output = network.forward(X, training=training)
+                assert ((output - Y) ** 2).mean() == pytest.approx(value, rel=1e-13)
+                network.backward(2 * (output - Y) / Y.size)
+                for name, gradient in gradients.items():
+                    np.testing.assert_allclose(network.gradients[name], gradient, rtol=1e-11, atol=1e-14)
+
+    def test_the_gradient_of_the_input(self) -> None:
+        """By differences, through the statistics of the batch and held masks."""
+        network = self.network()
+        x, g = X[:6].copy(), RANDOM.normal(size=(6, 3))
+        network.forward(x, training=True)
+        gradient = network.backward(g)
+        for place in np.ndindex(x.shape):
+            h, kept = 1e-5, x[place]
+            x[place] = kept + h
+            above = (network.forward(x, training=True) * g).sum()
+            x[place] = kept - h
+            below = (network.forward(x, training=True) * g).sum()
+            x[place] = kept
+            assert (above - below) / (2 * h) == pytest.approx(gradient[place], rel=1e-6, abs=1e-8)
+
+    def test_nothing_is_changed(self) -> None:
+        network = self.network()
+        before = bits(network)
+        network.loss_and_gradients(X, Y, loss="mse", training=True)
+        network.backward(network.forward(X, training=True))
+        dr.gradcheck(network, X[:5], Y[:5], loss="mse")
+        assert bits(network) == before
+        assert network.epochs_trained == 0
+
+    def test_sequences_with_dropout(self) -> None:
+        """The masks of a step of training, and with bptt_steps those of each of its updates."""
+        layers = [dr.GRU(5, return_sequences=True), dr.Dropout(0.4), dr.GRU(4), dr.Dropout(0.3), dr.Dense(2)]
+        network = dr.Network(layers, (None, 3), "float64", seed=3)
+        x, y = RANDOM.normal(size=(6, 7, 3)), RANDOM.normal(size=(6, 2))
+        start = network.state_dict()
+        value, gradients = network.loss_and_gradients(x, y, loss="mse", training=True)
+        assert value != network.loss_and_gradients(x, y, loss="mse")[0]
+        assert ((network.forward(x, training=True) - y) ** 2).mean() == pytest.approx(value, rel=1e-13)
+        for bptt_steps in (None, 3):
+            check = dr.gradcheck(network, x, y, loss="mse", lengths=[7, 2, 5, 7, 3, 1], bptt_steps=bptt_steps)
+            assert check, str(check)
+        assert dr.Trainer(network, loss="mse", optimizer=dr.SGD(lr=1.0)).step(x, y) == value
+        for name, gradient in gradients.items():
+            np.testing.assert_allclose(start[name] - network.state_dict()[name], gradient, rtol=0, atol=1e-15)
