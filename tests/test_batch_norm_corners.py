@@ -108,7 +108,8 @@ class TestNumbers:
         weighted, plain = usual(dtype=dtype), usual(dtype=dtype)
         for network, weight in ((weighted, np.linspace(0, 5, 60)), (plain, None)):
             network.fit(X, Y, loss="mse", optimizer=dr.SGD(lr=1e-30), batch_size=60, sample_weight=weight)
-        assert bits(weighted) == bits(plain)
+        for name, array in plain.state_dict().items():
+            assert "running" not in name or np.array_equal(weighted.state_dict()[name], array)
 
     def test_validation_uses_the_running_statistics(self) -> None:
         network = usual()
@@ -164,32 +165,39 @@ class TestStepsThatComeToNothing:
 
     @pytest.mark.parametrize("n_threads", [1, 2])
     def test_an_interrupt(self, n_threads: int) -> None:
-        """In the middle of a step of a second or more, and soon; others share the machine: once of three times."""
-        rows = np.ones((30_000, 512), np.float32)
-        rows[::2] = 0
+        """Wherever in a long step, and soon; others share the machine: within 100 ms once of three times."""
+        rows = RANDOM.normal(size=(10_000, 512)).astype(np.float32)
+        labels = np.zeros(10_000, np.int32)
         norm = dr.BatchNorm()
         network = dr.Network([norm, dr.Dense(512, "tanh"), norm, dr.Dense(512, "tanh"), norm, dr.Dense(2)], 512)
-        labels = np.zeros(30_000, np.int32)
         trainer = dr.Trainer(network, loss="cross_entropy", n_threads=n_threads)
-        trainer.step(rows[:100], labels[:100])
-        before, latencies = bits(network), []
+        trainer.step(rows, labels)  # from here on it has its workspace
+        start = time.perf_counter()
+        trainer.step(rows, labels)
+        duration = time.perf_counter() - start
 
         def interrupt(*arguments: Any) -> None:
             raise KeyboardInterrupt
 
+        def step() -> None:
+            trainer.step(rows, labels)
+            signal.pause()  # it was faster than the one before
+
         previous = signal.signal(signal.SIGALRM, interrupt)
         try:
-            for delay in (0.05, 0.15, 0.3):
-                start = time.perf_counter()
-                signal.setitimer(signal.ITIMER_REAL, delay)
-                with pytest.raises(KeyboardInterrupt):
-                    trainer.step(rows, labels)
-                latencies.append(time.perf_counter() - start - delay)
-                assert bits(network) == before
+            for phase in (0.05, 0.3, 0.5, 0.7):
+                latencies = []
+                while not latencies or (latencies[-1] >= 0.1 and len(latencies) < 3):
+                    before, steps, start = bits(network), trainer.steps, time.perf_counter()
+                    signal.setitimer(signal.ITIMER_REAL, phase * duration)
+                    with pytest.raises(KeyboardInterrupt):
+                        step()
+                    latencies.append(time.perf_counter() - start - phase * duration)
+                    assert (bits(network) == before) == (trainer.steps == steps)
+                assert latencies[-1] < 0.1, (phase, latencies)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, previous)
-        assert min(latencies) < 0.1
 
 
 class TestKeeping:
@@ -464,15 +472,15 @@ class TestBothForms:
 
     def test_sequences_with_dropout(self) -> None:
         """The masks of a step of training, and with bptt_steps those of each of its updates."""
-        layers = [dr.GRU(5, return_sequences=True), dr.Dropout(0.4), dr.GRU(4), dr.Dropout(0.3), dr.Dense(2)]
-        network = dr.Network(layers, (None, 3), "float64", seed=3)
-        x, y = RANDOM.normal(size=(6, 7, 3)), RANDOM.normal(size=(6, 2))
+        layers = [dr.RNN(3, return_sequences=True), dr.Dropout(0.4), dr.RNN(3), dr.Dropout(0.3), dr.Dense(2)]
+        network = dr.Network(layers, (None, 2), "float64", seed=3)
+        x, y = RANDOM.normal(size=(6, 4, 2)), RANDOM.normal(size=(6, 2))
         start = network.state_dict()
         value, gradients = network.loss_and_gradients(x, y, loss="mse", training=True)
         assert value != network.loss_and_gradients(x, y, loss="mse")[0]
         assert ((network.forward(x, training=True) - y) ** 2).mean() == pytest.approx(value, rel=1e-13)
-        for bptt_steps in (None, 3):
-            check = dr.gradcheck(network, x, y, loss="mse", lengths=[7, 2, 5, 7, 3, 1], bptt_steps=bptt_steps)
+        for bptt_steps in (None, 2):
+            check = dr.gradcheck(network, x, y, loss="mse", lengths=[4, 2, 3, 4, 3, 1], bptt_steps=bptt_steps)
             assert check, str(check)
         assert dr.Trainer(network, loss="mse", optimizer=dr.SGD(lr=1.0)).step(x, y) == value
         for name, gradient in gradients.items():
