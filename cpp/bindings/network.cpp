@@ -171,7 +171,8 @@ template <class T> void bind_network_of(py::module_& module, const char* name, c
         .def("write", &write_tensor<T>, py::arg("flat"), py::arg("index"), py::arg("matrix"))
         .def("assign", &assign<T>, py::arg("parameters"), py::arg("values"));
     bind_passes<T>(network);
-    bind_fit<T>(network, module, stepper_name);
+    bind_fit<T>(network);
+    bind_stepper<T>(module, stepper_name);
 }
 
 } // namespace

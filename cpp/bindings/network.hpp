@@ -112,6 +112,8 @@ class FitUnderWay {
 int choose_threads(int asked, int available, double operations, int own_fits = 0);
 
 template <class T> void bind_passes(py::class_<NetworkBinding<T>>& network);
-template <class T> void bind_fit(py::class_<NetworkBinding<T>>& network, py::module_& module, const char* stepper_name);
+template <class T> void bind_fit(py::class_<NetworkBinding<T>>& network);
+template <class T> void bind_stepper(py::module_& module, const char* name);
+void bind_fit_many(py::module_& module);
 
 } // namespace deltarule

@@ -1,5 +1,6 @@
 #include "network/model.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/require.hpp"
@@ -24,6 +25,8 @@ template <class T> Model<T>::Model(Spec spec, const KernelTable& table)
             size_ += size;
             multiply(size_, static_cast<Index>(sizeof(T)) * 1024);
         }
+        if (std::find(rate_factors_.begin(), rate_factors_.end(), of.lr_factor) == rate_factors_.end())
+            rate_factors_.push_back(of.lr_factor);
         inputs = layers_.back()->outputs();
         is_random_ = is_random_ || layers_.back()->is_random();
         is_bidirectional_ = is_bidirectional_ || of.bidirectional;
@@ -38,6 +41,15 @@ template <class T> Model<T>::Model(Spec spec, const KernelTable& table)
     }
     require(spec_.layers.back().type == "dense", "the last layer is of type \"", spec_.layers.back().type,
             "\": end in Dense, whose units are the outputs");
+}
+
+template <class T> bool Model<T>::all_trainable() const {
+    return std::all_of(spec_.layers.begin(), spec_.layers.end(), [](const LayerSpec& of) { return of.trainable; });
+}
+
+template <class T> std::size_t Model<T>::group_of(std::size_t layer) const {
+    const auto place = std::find(rate_factors_.begin(), rate_factors_.end(), spec_.layers[layer].lr_factor);
+    return static_cast<std::size_t>(place - rate_factors_.begin());
 }
 
 template <class T> double Model<T>::operations_per_sample(double steps) const {

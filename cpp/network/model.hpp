@@ -40,6 +40,11 @@ template <class T> class Model {
         return takes_sequences() && layer < sequence_layers_;
     }
     bool needs_whole_sequences() const { return is_bidirectional_; }
+    bool is_trainable(std::size_t layer) const { return spec_.layers[layer].trainable; }
+    bool all_trainable() const;
+    // Layers with one factor of the learning rate are a group.
+    const std::vector<double>& rate_factors() const { return rate_factors_; } // of each group
+    std::size_t group_of(std::size_t layer) const;
     double operations_per_sample(double steps = 1) const; // multiply-adds of one forward pass
 
     // What the layers remember from step to step: "0.hidden", and of how many units
@@ -70,6 +75,7 @@ template <class T> class Model {
     Index size_ = 0;
     bool is_random_ = false, is_bidirectional_ = false;
     std::size_t sequence_layers_ = 0; // whose input is sequences
+    std::vector<double> rate_factors_;
 };
 
 } // namespace deltarule

@@ -51,6 +51,8 @@ template <class T> struct PlanTile {
     Tile tile;
     std::vector<Stretch> stretches;
     std::vector<Stretch> updates; // the same joined where they touch: the fewest calls of an optimizer
+    std::size_t group = 0;        // of the optimizer
+    bool is_frozen = false;       // only its penalty counts
     double cost;                  // multiply-adds for one sample, to share the tiles out evenly
 };
 
@@ -105,7 +107,7 @@ template <class T> class Plan {
 
     // key: of the step, for layers that are random in training
     void forward(Index first, Index last, std::uint64_t key = 0) const;
-    // Whether threads share out the units of the first layer with weights, which `forward_units` computes for them, and not its
+    // Whether threads share out the units of the first layer with weights to train, which `forward_units` computes for them, and not its
     // rows: with many weights a thread would wait for those that another one has just updated. Before it comes
     // forward_before_units, after it forward_after_units, each by rows.
     bool shares_out_units(int threads) const;
@@ -160,7 +162,8 @@ template <class T> class Plan {
     std::unique_ptr<Layer<T>> replaced_last_;
     std::vector<const Layer<T>*> layers_;
     std::vector<LayerMemory<T>> memory_;
-    std::size_t first_with_weights_ = 0;
+    std::size_t first_with_weights_ = 0; // that this plan has gradients for
+    std::size_t last_back_ = 0;          // the layer at which the way back ends
     std::vector<PlanTile<T>> tiles_;
     std::vector<Index>
         tile_columns_; // the first tile of each column of tiles of that first layer, and the one after the last

@@ -40,6 +40,7 @@ class Stack:
             raise ValueError(f"the last layer is {type(layers[-1]).__name__}: expected Dense, which gives the output")
         self.layers: list[Layer] = list(layers)
         self.last: Dense = layers[-1]
+        self.lr_factors: dict[str, float | None] = {}  # of the learning rate, by the layer; None: it is frozen
         self._sequences: Sequences | None = None  # of the last way forward
 
     @classmethod
@@ -76,7 +77,10 @@ class Stack:
             if isinstance(layer, Dropout):
                 layer.place = place
             layers.append(layer)
-        return cls(layers)
+        network = cls(layers)
+        for (name, _), settings in zip(network._by_name(), spec["layers"], strict=True):
+            network.lr_factors[name] = settings.get("lr_factor", 1.0) if settings.get("trainable", True) else None
+        return network
 
     def _by_name(self) -> list[tuple[str, Layer]]:
         """Return each layer with what it is called: its own name, or its place."""
