@@ -19,7 +19,8 @@ template <class T> class NetworkBinding {
     explicit NetworkBinding(const py::dict& spec);
 
     Model<T> model;
-    std::atomic<std::uint64_t> version{0}; // counts what has changed the parameters behind a stepper's back
+    std::atomic<std::uint64_t> version{0};  // counts what has changed the parameters behind a stepper's back
+    std::atomic<std::uint64_t> learning{0}; // counts changes of which layers learn, and how fast
 
     // Holds the network for one that changes it. A second one is refused, from whatever thread, and so is one that comes
     // while somebody reads.

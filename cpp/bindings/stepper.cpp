@@ -24,6 +24,7 @@ template <class T> class StepperBinding {
                    read_cut(cut)),
           target_range_(target_range), seed_(seed), epochs_trained_(epochs_trained) {
         bind_state(optimizer_, network_.model, state_, carry_);
+        learning_ = network_.learning;
         const VectorView<std::int64_t> counter = writable_vector<std::int64_t>(epochs_trained, "epochs_trained");
         require(counter.size == 1, "epochs_trained must be one count");
         epochs_ = counter.data;
@@ -76,6 +77,7 @@ template <class T> class StepperBinding {
     // One update from gradients of the caller's own, clipped in place; false: diverged, nothing was changed
     bool apply(const py::object& gradients) {
         const typename NetworkBinding<T>::Changing changing(network_, "apply was called");
+        follow();
         const bool applied = stepper_.apply(network_.parameters(gradients));
         if (applied) {
             ++network_.version; // and version_ stays behind: the next step binds anew
@@ -127,6 +129,11 @@ template <class T> class StepperBinding {
     }
 
     void follow() {
+        if (learning_ != network_.learning) {
+            stepper_.forget_plan();
+            optimizer_.set_factors(network_.model.rate_factors());
+            learning_ = network_.learning;
+        }
         if (version_ == network_.version) return;
         stepper_.rebind();
         version_ = network_.version;
@@ -142,7 +149,7 @@ template <class T> class StepperBinding {
     const py::object epochs_trained_; // kept alive as well
     const std::int64_t* epochs_ = nullptr;
     std::vector<std::int32_t> labels_;
-    std::uint64_t version_ = 0;
+    std::uint64_t version_ = 0, learning_ = 0;
     Index steps_ = 0;
 };
 

@@ -25,8 +25,6 @@ template <class T> Model<T>::Model(Spec spec, const KernelTable& table)
             size_ += size;
             multiply(size_, static_cast<Index>(sizeof(T)) * 1024);
         }
-        if (std::find(rate_factors_.begin(), rate_factors_.end(), of.lr_factor) == rate_factors_.end())
-            rate_factors_.push_back(of.lr_factor);
         inputs = layers_.back()->outputs();
         is_random_ = is_random_ || layers_.back()->is_random();
         is_bidirectional_ = is_bidirectional_ || of.bidirectional;
@@ -39,8 +37,26 @@ template <class T> Model<T>::Model(Spec spec, const KernelTable& table)
                 ": softmax is for the last layer only; use relu, tanh or another elementwise activation inside the "
                 "network");
     }
+    group_layers();
     require(spec_.layers.back().type == "dense", "the last layer is of type \"", spec_.layers.back().type,
             "\": end in Dense, whose units are the outputs");
+}
+
+template <class T> void Model<T>::group_layers() {
+    rate_factors_.clear();
+    for (const LayerSpec& of : spec_.layers)
+        if (std::find(rate_factors_.begin(), rate_factors_.end(), of.lr_factor) == rate_factors_.end())
+            rate_factors_.push_back(of.lr_factor);
+}
+
+template <class T> void Model<T>::set_learning(const std::vector<std::pair<bool, double>>& learning) {
+    require(learning.size() == spec_.layers.size(), "there are ", spec_.layers.size(), " layers, and something for ",
+            learning.size());
+    for (std::size_t i = 0; i < learning.size(); ++i) {
+        spec_.layers[i].trainable = learning[i].first;
+        spec_.layers[i].lr_factor = learning[i].second;
+    }
+    group_layers();
 }
 
 template <class T> bool Model<T>::all_trainable() const {

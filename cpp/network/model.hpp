@@ -42,6 +42,9 @@ template <class T> class Model {
     bool needs_whole_sequences() const { return is_bidirectional_; }
     bool is_trainable(std::size_t layer) const { return spec_.layers[layer].trainable; }
     bool all_trainable() const;
+    // Of each layer: whether its tensors are trained, and with what factor of the learning rate. Plans for training that were
+    // made before are of no more use.
+    void set_learning(const std::vector<std::pair<bool, double>>& learning);
     // Layers with one factor of the learning rate are a group.
     const std::vector<double>& rate_factors() const { return rate_factors_; } // of each group
     std::size_t group_of(std::size_t layer) const;
@@ -76,6 +79,7 @@ template <class T> class Model {
     bool is_random_ = false, is_bidirectional_ = false;
     std::size_t sequence_layers_ = 0; // whose input is sequences
     std::vector<double> rate_factors_;
+    void group_layers();
 };
 
 } // namespace deltarule

@@ -50,7 +50,10 @@ template <class T> class Optimizer {
         for (int slot = 0; slot < optimizer_slots; ++slot) state[slot] = state_[slot] ? state_[slot] + offset : nullptr;
         kernel_.update(parameters + offset, gradient, state, count, constants_of(group));
     }
-    std::size_t groups() const { return factors_.size(); }
+    void set_factors(const std::vector<double>& factors) { // of other groups
+        factors_ = factors;
+        constants_ = Buffer<T>(static_cast<Index>(factors.size()) * constants_size);
+    }
 
   private:
     static constexpr Index constants_size = optimizer_constants * panel_width<T>;

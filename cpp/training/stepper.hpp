@@ -25,6 +25,11 @@ template <class T> class Stepper {
     void record_flow() { records_flow_ = true; }
     typename Plan<T>::Flow flow(std::size_t layer, Index batch) const { return plan_->flow(layer, batch); } // of it
     Index first_layer_not_finite(Index batch) const { return plan_->first_layer_not_finite(batch); }
+    void forget_plan() { // the network learns in another way from now on
+        step_.reset();
+        batch_loss_.reset();
+        plan_.reset();
+    }
     void rebind() { // somebody else has changed the parameters
         if (plan_) plan_->bind(parameters_);
     }

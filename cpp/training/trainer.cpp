@@ -108,6 +108,7 @@ template <class T> class Loop {
     // of the samples that there are
     Outcome all_steps(Barrier& barrier, Index epoch, Index step) {
         const Index count = (samples_->size() + batch_size_ - 1) / batch_size_;
+        if (is_pause_due_ && place_.step > 0) pause(epoch); // from the end of the last piece; that of an epoch needs none
         if (options_.rates) rates_ = options_.rates(epoch, steps_before_ + step, count - step);
         first_with_rate_ = step;
         while (step < count) {
@@ -121,11 +122,17 @@ template <class T> class Loop {
             crew_.end_turn(end - step);
             steps_since_pause_ += end - step;
             step = end;
-            if (steps_since_pause_ != options_.pause_every || options_.pause_every == 0) continue;
+            if (options_.pause_every == 0 || steps_since_pause_ < options_.pause_every) continue;
             steps_since_pause_ = 0;
-            if (step < count || options_.next_piece) options_.on_pause(epoch, place_);
+            is_pause_due_ = true;
+            if (step < count) pause(epoch);
         }
         return Outcome::updated;
+    }
+
+    void pause(Index epoch) {
+        is_pause_due_ = false;
+        options_.on_pause(epoch, place_);
     }
 
     void borrow(const Samples<T>& samples) {
@@ -146,6 +153,7 @@ template <class T> class Loop {
                            model_.philox_blocks()),
                     [this] { monitor_.poll(1e6); });
         place_ = epoch == 0 ? options_.start : Place{};
+        is_pause_due_ = false;
         steps_before_ = options_.next_piece ? place_.step : 0;
         if (place_.step == 0) std::copy_n(parameters_, last_finite_.size, last_finite_.data);
     }
@@ -254,6 +262,7 @@ template <class T> class Loop {
     Place place_;
     Index steps_before_ = 0;      // of the epoch, in earlier pieces
     Index steps_since_pause_ = 0; // counted over all epochs
+    bool is_pause_due_ = false;
     std::vector<double> rates_;   // of the steps from first_with_rate_ on
     Index first_with_rate_ = 0;
     FitResult result_;

@@ -153,7 +153,7 @@ class LSTM(_Recurrent):
 
     Parameters
     ----------
-    units, return_sequences, bidirectional, init, recurrent_init, l1, l2, name
+    units, return_sequences, bidirectional, init, recurrent_init, l1, l2, trainable, lr_factor, name
         As in `RNN`; named initializers are applied gate by gate.
     forget_bias : float, optional
         What the forget gate's bias starts with (bias_ih; that of bias_hh is then 0). 1.0 lets the cell remember from
@@ -217,7 +217,7 @@ class GRU(_Recurrent):
 
     Parameters
     ----------
-    units, return_sequences, bidirectional, init, recurrent_init, l1, l2, name
+    units, return_sequences, bidirectional, init, recurrent_init, l1, l2, trainable, lr_factor, name
         As in `RNN`; named initializers are applied gate by gate.
 
     Raises
