@@ -132,6 +132,13 @@ template <class T> void assign(NetworkBinding<T>& network, const py::object& fla
     ++network.version;
 }
 
+// Of each layer (whether it is trained, the factor of its learning rate)
+template <class T> void set_learning(NetworkBinding<T>& network, const std::vector<std::pair<bool, double>>& learning) {
+    const typename NetworkBinding<T>::Changing changing(network, "layers were frozen, or their learning rate was set");
+    network.model.set_learning(learning);
+    ++network.learning;
+}
+
 template <class T> void initialize_parameters(NetworkBinding<T>& network, const py::object& flat, std::uint64_t seed) {
     const typename NetworkBinding<T>::Changing changing(network, "the parameters were initialized");
     const VectorView<T> parameters = network.parameters(flat);
@@ -176,9 +183,11 @@ template <class T> void bind_network_of(py::module_& module, const char* name, c
         .def("initialize", &initialize_parameters<T>, py::arg("parameters"), py::arg("seed"))
         .def("read", &read_tensor<T>, py::arg("flat"), py::arg("index"))
         .def("write", &write_tensor<T>, py::arg("flat"), py::arg("index"), py::arg("matrix"))
+        .def("set_learning", &set_learning<T>, py::arg("learning"))
         .def("assign", &assign<T>, py::arg("parameters"), py::arg("values"));
     bind_passes<T>(network);
-    bind_fit<T>(network, module, stepper_name);
+    bind_fit<T>(network);
+    bind_stepper<T>(module, stepper_name);
 }
 
 } // namespace
@@ -191,6 +200,7 @@ void bind_network(py::module_& module) {
     });
     bind_network_of<float>(module, "NetworkFloat32", "StepperFloat32");
     bind_network_of<double>(module, "NetworkFloat64", "StepperFloat64");
+    bind_fit_many(module);
 }
 
 template class NetworkBinding<float>;

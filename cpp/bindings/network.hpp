@@ -19,7 +19,8 @@ template <class T> class NetworkBinding {
     explicit NetworkBinding(const py::dict& spec);
 
     Model<T> model;
-    std::atomic<std::uint64_t> version{0}; // counts what has changed the parameters behind a stepper's back
+    std::atomic<std::uint64_t> version{0};  // counts what has changed the parameters behind a stepper's back
+    std::atomic<std::uint64_t> learning{0}; // counts changes of which layers learn, and how fast
 
     // Holds the network for one that changes it. A second one is refused, from whatever thread, and so is one that comes
     // while somebody reads.
@@ -53,6 +54,7 @@ template <class T> class NetworkBinding {
     // Kept between forward() and backward().
     std::unique_ptr<Plan<T>> pass;
     Purpose pass_purpose = Purpose::gradients_with_input;
+    std::uint64_t pass_learning = 0;
     Index pass_rows = 0, pass_input_rows = 0; // of the output and of the input
     std::unique_ptr<Packing<T>> pass_packing; // of sequences
     std::uint64_t pass_version = 0;
@@ -113,6 +115,8 @@ class FitUnderWay {
 int choose_threads(int asked, int available, double operations, int own_fits = 0);
 
 template <class T> void bind_passes(py::class_<NetworkBinding<T>>& network);
-template <class T> void bind_fit(py::class_<NetworkBinding<T>>& network, py::module_& module, const char* stepper_name);
+template <class T> void bind_fit(py::class_<NetworkBinding<T>>& network);
+template <class T> void bind_stepper(py::module_& module, const char* name);
+void bind_fit_many(py::module_& module);
 
 } // namespace deltarule

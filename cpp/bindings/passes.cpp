@@ -216,19 +216,21 @@ template <class T> py::array_t<T> forward(NetworkBinding<T>& network, const py::
     std::fill_n(to.data, samples.lengths ? rows * to.columns : 0, T{});
     const Capacity needed = step_capacity(samples, samples.size(), {});
     const std::optional<std::uint64_t> key = read_training(training);
-    const Purpose purpose = key ? Purpose::training_with_input : Purpose::gradients_with_input;
+    const Purpose purpose = key ? Purpose::gradients_in_training_with_input : Purpose::gradients_with_input;
     Interrupt interrupt;
     {
         const py::gil_scoped_release release;
         const FlushDenormals flush;
         Monitor monitor(std::ref(interrupt));
         network.pass_rows = 0; // until it is complete
-        if (!network.pass || network.pass_purpose != purpose || !network.pass->capacity().holds(needed)) {
+        if (!network.pass || network.pass_purpose != purpose || network.pass_learning != network.learning ||
+            !network.pass->capacity().holds(needed)) {
             auto plan = std::make_unique<Plan<T>>(model, needed, purpose);
             auto packing = samples.steps > 0 ? std::make_unique<Packing<T>>(*plan) : nullptr;
             network.pass_packing = std::move(packing); // which looks at the plan: gone before its own
             network.pass = std::move(plan);
             network.pass_purpose = purpose;
+            network.pass_learning = network.learning;
         }
         const Plan<T>& plan = *network.pass;
         network.pass->bind(parameters.data);

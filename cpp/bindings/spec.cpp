@@ -112,6 +112,10 @@ LayerSpec read_layer(const py::handle& object, Index number) {
         layer.l1 = reader.number("l1");
         layer.l2 = reader.number("l2");
     }
+    if (layer.type != "dropout") {
+        layer.trainable = reader.flag("trainable");
+        layer.lr_factor = reader.number("lr_factor");
+    }
     const py::object name = reader.take("name");
     layer.name = name.is_none() ? position : name.cast<std::string>();
     reader.end();

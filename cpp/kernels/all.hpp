@@ -69,6 +69,7 @@ template <class T> constexpr Kernels<T> all_kernels() {
         .sum_of_squares = &sum_of_squares<T>,
         .row_squares = &row_squares<T>,
         .scale = &scale<T>,
+        .approach = &approach<T>,
         .clamp = &clamp<T>,
         .all_finite = &all_finite<T>,
         .peak = &peak<T>,

@@ -128,6 +128,14 @@ template <class T> void scale(T* values, Index count, T factor) {
     for (Index i = 0; i < count; i += lanes<Vec<T>>) store(values + i, load(values + i) * by);
 }
 
+template <class T> void approach(T* values, const T* target, Index count, T rate) {
+    const Vec<T> by = splat<Vec<T>>(rate);
+    for (Index i = 0; i < count; i += lanes<Vec<T>>) {
+        const Vec<T> x = load(values + i);
+        store(values + i, fma(by, load(target + i) - x, x));
+    }
+}
+
 template <class T> void clamp(T* values, Index count, T bound) {
     const Vec<T> high = splat<Vec<T>>(bound), low = -high;
     for (Index i = 0; i < count; i += lanes<Vec<T>>) {

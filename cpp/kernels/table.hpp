@@ -294,6 +294,7 @@ template <class T> struct Kernels {
     void (*row_squares)(const T* first, Index first_stride, const T* second, Index second_stride, Index panels,
                         Index first_row, Index last_row, double* squares);
     void (*scale)(T* values, Index count, T factor);
+    void (*approach)(T* values, const T* target, Index count, T rate); // values += rate (target - values)
     void (*clamp)(T* values, Index count, T bound);
     bool (*all_finite)(const T* values, Index count);
     double (*peak)(Index repetitions, T* result); // multiply-adds alone: the operations done, to be timed

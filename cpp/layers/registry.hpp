@@ -21,6 +21,8 @@ struct LayerSpec {
     std::string init = "auto";
     double l1 = 0, l2 = 0;
     double rate = 0, eps = 0, momentum = 0;
+    bool trainable = true; // else an update leaves its tensors as they are
+    double lr_factor = 1;  // of the learning rate
     bool return_sequences = false, bidirectional = false;
     std::string recurrent_init = "auto";
     std::optional<double> forget_bias;

@@ -1,5 +1,6 @@
 #include "network/model.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/require.hpp"
@@ -21,10 +22,6 @@ template <class T> Model<T>::Model(Spec spec, const KernelTable& table)
             multiply(size, static_cast<Index>(sizeof(T)) *
                                1024); // refuses what could never be addressed, gradients and optimizer included
             tensors_.push_back({of.name + "." + shape.name, static_cast<Index>(i), shape, size_, size});
-            if (shape.trained && !trained_.empty() && trained_.back().last == size_)
-                trained_.back().last += size;
-            else if (shape.trained)
-                trained_.push_back({size_, size_ + size});
             size_ += size;
             multiply(size_, static_cast<Index>(sizeof(T)) * 1024);
         }
@@ -42,8 +39,35 @@ template <class T> Model<T>::Model(Spec spec, const KernelTable& table)
                 ": softmax is for the last layer only; use relu, tanh or another elementwise activation inside the "
                 "network");
     }
+    group_layers();
     require(spec_.layers.back().type == "dense", "the last layer is of type \"", spec_.layers.back().type,
             "\": end in Dense, whose units are the outputs");
+}
+
+template <class T> void Model<T>::group_layers() {
+    rate_factors_.clear();
+    for (const LayerSpec& of : spec_.layers)
+        if (std::find(rate_factors_.begin(), rate_factors_.end(), of.lr_factor) == rate_factors_.end())
+            rate_factors_.push_back(of.lr_factor);
+}
+
+template <class T> void Model<T>::set_learning(const std::vector<std::pair<bool, double>>& learning) {
+    require(learning.size() == spec_.layers.size(), "there are ", spec_.layers.size(), " layers, and something for ",
+            learning.size());
+    for (std::size_t i = 0; i < learning.size(); ++i) {
+        spec_.layers[i].trainable = learning[i].first;
+        spec_.layers[i].lr_factor = learning[i].second;
+    }
+    group_layers();
+}
+
+template <class T> bool Model<T>::all_trainable() const {
+    return std::all_of(spec_.layers.begin(), spec_.layers.end(), [](const LayerSpec& of) { return of.trainable; });
+}
+
+template <class T> std::size_t Model<T>::group_of(std::size_t layer) const {
+    const auto place = std::find(rate_factors_.begin(), rate_factors_.end(), spec_.layers[layer].lr_factor);
+    return static_cast<std::size_t>(place - rate_factors_.begin());
 }
 
 template <class T> double Model<T>::operations_per_sample(double steps) const {

@@ -30,8 +30,7 @@ template <class T> class Model {
     auto philox_blocks() const { return table_.philox_blocks; }
     const std::vector<std::unique_ptr<Layer<T>>>& layers() const { return layers_; }
     const std::vector<Tensor>& tensors() const { return tensors_; }
-    Index size() const { return size_; }                           // of the flat array
-    const std::vector<Range>& trained() const { return trained_; } // where in it; the rest is measured
+    Index size() const { return size_; } // of the flat array
     Index inputs() const { return spec_.inputs; }
     Index outputs() const { return layers_.back()->outputs(); }
     bool is_random() const { return is_random_; } // a step needs a key
@@ -41,6 +40,14 @@ template <class T> class Model {
         return takes_sequences() && layer < sequence_layers_;
     }
     bool needs_whole_sequences() const { return is_bidirectional_; }
+    bool is_trainable(std::size_t layer) const { return spec_.layers[layer].trainable; }
+    bool all_trainable() const;
+    // Of each layer: whether its tensors are trained, and with what factor of the learning rate. Plans for training that were
+    // made before are of no more use.
+    void set_learning(const std::vector<std::pair<bool, double>>& learning);
+    // Layers with one factor of the learning rate are a group.
+    const std::vector<double>& rate_factors() const { return rate_factors_; } // of each group
+    std::size_t group_of(std::size_t layer) const;
     double operations_per_sample(double steps = 1) const; // multiply-adds of one forward pass
 
     // What the layers remember from step to step: "0.hidden", and of how many units
@@ -68,10 +75,11 @@ template <class T> class Model {
     const Kernels<T>& kernels_;
     std::vector<std::unique_ptr<Layer<T>>> layers_;
     std::vector<Tensor> tensors_;
-    std::vector<Range> trained_;
     Index size_ = 0;
     bool is_random_ = false, is_bidirectional_ = false;
     std::size_t sequence_layers_ = 0; // whose input is sequences
+    std::vector<double> rate_factors_;
+    void group_layers();
 };
 
 } // namespace deltarule

@@ -60,7 +60,8 @@ template <class T> Plan<T>::Plan(const Model<T>& model, const Capacity& capacity
     : model_(model), capacity_(capacity) {
     const Index batch_size = capacity.samples;
     const bool training = purpose != Purpose::inference;
-    const bool with_input = purpose == Purpose::gradients_with_input || purpose == Purpose::training_with_input;
+    const bool with_input =
+        purpose == Purpose::gradients_with_input || purpose == Purpose::gradients_in_training_with_input;
     const bool is_random = is_training(purpose);
     for (const auto& layer : model.layers()) layers_.push_back(layer.get());
     if (!output_activation.empty()) {
@@ -68,7 +69,10 @@ template <class T> Plan<T>::Plan(const Model<T>& model, const Capacity& capacity
         layers_.back() = replaced_last_.get();
     }
 
-    while (layers_[first_with_weights_]->trains_only()) ++first_with_weights_;
+    const auto is_frozen = [&](std::size_t layer) { return updates(purpose) && !model.is_trainable(layer); };
+    while (layers_[first_with_weights_]->trains_only() || is_frozen(first_with_weights_))
+        require(++first_with_weights_ < layers_.size(), "all layers are frozen: there is nothing to train");
+    last_back_ = with_input ? 0 : first_with_weights_;
 
     // An odd number of rows from panel to panel: with a power of two, one row of all panels would share a few cache sets.
     // Beside the rows of the steps there is room for those of the state before the first one.
@@ -88,7 +92,7 @@ template <class T> Plan<T>::Plan(const Model<T>& model, const Capacity& capacity
         memory.input = {nullptr, stride_of(i), layer.inputs()};
         memory.output = memory.delta = {nullptr, stride_of(i + 1), layer.outputs()};
         memory.sums_in_order = model.takes_sequences();
-        memory.measures_batch = is_training(purpose) && layer.needs_batch();
+        memory.measures_batch = is_training(purpose) && layer.needs_batch() && model.is_trainable(i);
         if (memory.measures_batch) measuring_.push_back(i);
         if (model.is_sequence(i)) memory.sequence = &sequence_;
         memory.input_gradient = memory.input;
@@ -111,7 +115,8 @@ template <class T> Plan<T>::Plan(const Model<T>& model, const Capacity& capacity
         if (layer.keeps_input() && (is_random || !layer.is_random()))
             layout.place(&memory.saved, memory.output.rows, layer.outputs());
         if (layer.keeps_of_rows()) layout.place(&memory.of_rows, 1, memory.output.rows);
-        if (!layer.trains_only()) layout.place(&memory.delta.data, memory.delta.rows, layer.outputs());
+        if (!layer.trains_only() && i >= last_back_)
+            layout.place(&memory.delta.data, memory.delta.rows, layer.outputs());
         if (!with_input_gradient) continue;
         if (layer.keeps_transposed()) layout.place(&memory.transposed.data, layer.outputs(), layer.inputs());
         if (i == 0) layout.place(&memory.input_gradient.data, memory.input.rows, layer.inputs());
@@ -143,9 +148,9 @@ template <class T> Plan<T>::Plan(const Model<T>& model, const Capacity& capacity
         tensors[layer].push_back(tensor);
         memory_[layer].tensors.push_back({nullptr, tensor.shape.kept_rows(), tensor.shape.template kept_columns<T>()});
     }
-    for (std::size_t i = 0; training && i < layers_.size(); ++i) {
+    const auto add_tiles = [&](std::size_t i) {
         for (Tile& tile : layers_[i]->tiles(batch_size)) {
-            PlanTile<T> planned{static_cast<Index>(i), std::move(tile), {}, {}, 0};
+            PlanTile<T> planned{static_cast<Index>(i), std::move(tile), {}, {}, model.group_of(i), is_frozen(i), 0};
             Index packed = 0;
             for (const auto& stretch : planned.tile.stretches) {
                 const Tensor& tensor = tensors[i][static_cast<std::size_t>(stretch.tensor)];
@@ -159,14 +164,21 @@ template <class T> Plan<T>::Plan(const Model<T>& model, const Capacity& capacity
                 else
                     updates.push_back(planned.stretches.back());
             }
-            planned.cost = static_cast<double>(packed) * static_cast<double>(model.is_sequence(i) ? capacity.steps : 1);
+            if (!planned.is_frozen)
+                planned.cost =
+                    static_cast<double>(packed) * static_cast<double>(model.is_sequence(i) ? capacity.steps : 1);
             if (i == first_with_weights_ &&
-                (tiles_.empty() || tiles_.back().tile.panels.first != planned.tile.panels.first))
+                (tile_columns_.empty() || tiles_.back().tile.panels.first != planned.tile.panels.first))
                 tile_columns_.push_back(static_cast<Index>(tiles_.size()));
             tiles_.push_back(std::move(planned));
         }
         if (i == first_with_weights_) tile_columns_.push_back(static_cast<Index>(tiles_.size()));
-    }
+    };
+    for (std::size_t i = 0; training && i < layers_.size(); ++i)
+        if (!is_frozen(i)) add_tiles(i);
+    // Of frozen layers only the penalty counts. Their tiles come last: those of the first layer to train are the first.
+    for (std::size_t i = 0; training && i < layers_.size(); ++i)
+        if (is_frozen(i) && (model.spec().layers[i].l1 > 0 || model.spec().layers[i].l2 > 0)) add_tiles(i);
     describe_small();
 }
 
@@ -183,7 +195,7 @@ template <class T> void Plan<T>::bind(T* parameters) {
 
 template <class T> void Plan<T>::describe_small() {
     small_.clear();
-    if (capacity_.samples > small_batch || model_.takes_sequences()) return;
+    if (capacity_.samples > small_batch || model_.takes_sequences() || !model_.all_trainable()) return;
     for (std::size_t i = 0; i < layers_.size(); ++i) {
         if (layers_[i]->trains_only() && !memory_[i].saved) continue; // it does nothing here
         small_.emplace_back();
@@ -282,7 +294,7 @@ template <class T> void Plan<T>::backward(Index first, Index last) const {
     layers_.back()->output_slope(memory_.back(), first, last);
     if (is_small() && !memory_.front().input_gradient.data)
         return model_.kernels().small_backward(small_.data(), static_cast<int>(small_.size()), first, last);
-    backward_through(layers_.size(), 0, first, last);
+    backward_through(layers_.size(), last_back_, first, last);
 }
 
 template <class T> void Plan<T>::backward_through(std::size_t end, std::size_t layer, Index first, Index last) const {
@@ -304,7 +316,7 @@ template <class T> void Plan<T>::restore_states(Index piece) const {
 
 template <class T> void Plan<T>::backward_sequences(Range samples) const {
     for_output_rows(samples, [&](Range rows) { layers_.back()->output_slope(memory_.back(), rows.first, rows.last); });
-    for (std::size_t i = layers_.size(); i-- > 0;) {
+    for (std::size_t i = layers_.size(); i-- > last_back_;) {
         const Layer<T>& layer = *layers_[i];
         const Slope<T> below = i > 0 ? layers_[i - 1]->slope(memory_[i - 1]) : Slope<T>{};
         if (layer.unrolls())

@@ -23,15 +23,15 @@ enum class Purpose {
     inference,
     fused_training, // each tile's gradient is used up before the next is computed: there is no array of all of them
     training,
-    training_with_input,
-    gradients, // no update comes of them, and nothing drops out: those of the network as it predicts
+    gradients_in_training, // those of a step, of which no update comes
+    gradients_in_training_with_input,
+    gradients, // nothing drops out and no batch is measured: those of the network as it predicts
     gradients_with_input
 };
-
-// Whether units drop out, and batches are measured
+inline bool updates(Purpose purpose) { return purpose == Purpose::fused_training || purpose == Purpose::training; }
 inline bool is_training(Purpose purpose) {
-    return purpose == Purpose::fused_training || purpose == Purpose::training ||
-           purpose == Purpose::training_with_input;
+    return updates(purpose) || purpose == Purpose::gradients_in_training ||
+           purpose == Purpose::gradients_in_training_with_input;
 }
 
 // How much fits into a plan
@@ -58,6 +58,8 @@ template <class T> struct PlanTile {
     Tile tile;
     std::vector<Stretch> stretches;
     std::vector<Stretch> updates; // the same joined where they touch: the fewest calls of an optimizer
+    std::size_t group = 0;        // of the optimizer
+    bool is_frozen = false;       // only its penalty counts
     double cost;                  // multiply-adds for one sample, to share the tiles out evenly
 };
 
@@ -112,7 +114,7 @@ template <class T> class Plan {
 
     // key: of the step, for layers that are random in training
     void forward(Index first, Index last, std::uint64_t key = 0) const;
-    // Whether threads share out the units of the first layer with weights, which `forward_units` computes for them, and not its
+    // Whether threads share out the units of the first layer with weights to train, which `forward_units` computes for them, and not its
     // rows: with many weights a thread would wait for those that another one has just updated. Before it comes
     // forward_before_units, after it forward_after_units, each by rows.
     bool shares_out_units(int threads) const;
@@ -124,7 +126,7 @@ template <class T> class Plan {
     // Layers that measure the batch in training cut the passes into segments, one more than there are of them: all rows have to
     // come to the end of a segment before any goes on. In between the panels of what they have there are measured, on the
     // way forward at the beginning of every segment but the first; on the way back too, where somebody needs it. All this
-    // is in segments.cpp.
+    // is in segments.cpp. Frozen layers do not measure.
     bool measures_batch() const { return !measuring_.empty(); }
     Index segments() const { return static_cast<Index>(measuring_.size()) + 1; }
     void forward_segment(Index segment, Index first, Index last, std::uint64_t key) const;
@@ -133,7 +135,16 @@ template <class T> class Plan {
     void measure(Index segment, Index batch, Range panels) const;
     bool needs_measure_back(Index segment) const;
     void measure_back(Index segment, Index batch, Range panels) const;
-    void keep_measured(Index batch, int thread, int threads) const; // with the update of a step
+    // With the update of a step. visit(offset, count): a part of the flat array that this thread has changed
+    template <class Visit> void keep_measured(Index batch, int thread, int threads, const Visit& visit) const {
+        for (const std::size_t i : measuring_) {
+            const Range panels = share(memory_[i].input.panels(), thread, threads);
+            layers_[i]->keep_measured(memory_[i], batch, panels);
+            for (const Tensor& tensor : model_.tensors())
+                if (tensor.layer == static_cast<Index>(i) && !tensor.shape.trained)
+                    visit(tensor.offset + panels.first * panel_width<T>, panels.size() * panel_width<T>);
+        }
+    }
 
     // The tile's part of gradients(), or, where `packed` is given, its stretches one after the other in there; added to what
     // is there, where it is one of several pieces.
@@ -183,7 +194,8 @@ template <class T> class Plan {
     std::unique_ptr<Layer<T>> replaced_last_;
     std::vector<const Layer<T>*> layers_;
     std::vector<LayerMemory<T>> memory_;
-    std::size_t first_with_weights_ = 0;
+    std::size_t first_with_weights_ = 0; // that this plan has gradients for
+    std::size_t last_back_ = 0;          // the layer at which the way back ends
     std::vector<std::size_t> measuring_; // layers
     std::vector<PlanTile<T>> tiles_;
     std::vector<Index>

@@ -16,7 +16,8 @@ template <class T> void Plan<T>::backward_segment(Index segment, Index first, In
     const auto i = static_cast<std::size_t>(segment);
     const bool is_last = i == measuring_.size();
     if (is_last) layers_.back()->output_slope(memory_.back(), first, last);
-    backward_through(is_last ? layers_.size() : measuring_[i] + 1, i == 0 ? 0 : measuring_[i - 1] + 1, first, last);
+    backward_through(is_last ? layers_.size() : measuring_[i] + 1, i == 0 ? last_back_ : measuring_[i - 1] + 1, first,
+                     last);
 }
 
 template <class T> Index Plan<T>::panels_before(Index segment) const {
@@ -37,11 +38,6 @@ template <class T> void Plan<T>::measure_back(Index segment, Index batch, Range 
     layers_[i]->measure_back(memory_[i], batch, panels);
 }
 
-template <class T> void Plan<T>::keep_measured(Index batch, int thread, int threads) const {
-    for (const std::size_t i : measuring_)
-        layers_[i]->keep_measured(memory_[i], batch, share(memory_[i].input.panels(), thread, threads));
-}
-
 template void Plan<float>::forward_segment(Index, Index, Index, std::uint64_t) const;
 template void Plan<double>::forward_segment(Index, Index, Index, std::uint64_t) const;
 template void Plan<float>::backward_segment(Index, Index, Index) const;
@@ -54,7 +50,5 @@ template bool Plan<float>::needs_measure_back(Index) const;
 template bool Plan<double>::needs_measure_back(Index) const;
 template void Plan<float>::measure_back(Index, Index, Range) const;
 template void Plan<double>::measure_back(Index, Index, Range) const;
-template void Plan<float>::keep_measured(Index, int, int) const;
-template void Plan<double>::keep_measured(Index, int, int) const;
 
 } // namespace deltarule

@@ -14,8 +14,10 @@ template <class T> const OptimizerKernel<T>& find_optimizer(const Kernels<T>& ke
     std::abort(); // not reached
 }
 
-template <class T> Optimizer<T>::Optimizer(const OptimizerKernel<T>& kernel, std::vector<double> hyperparameters)
-    : kernel_(kernel), hyperparameters_(std::move(hyperparameters)) {
+template <class T> Optimizer<T>::Optimizer(const OptimizerKernel<T>& kernel, std::vector<double> hyperparameters,
+                                           std::vector<double> factors)
+    : kernel_(kernel), hyperparameters_(std::move(hyperparameters)), factors_(std::move(factors)),
+      constants_(static_cast<Index>(factors_.size()) * constants_size) {
     require(static_cast<int>(hyperparameters_.size()) == kernel.hyperparameter_count, kernel.name, " takes ",
             kernel.hyperparameter_count, " hyperparameters, got ", hyperparameters_.size());
 }
@@ -45,13 +47,16 @@ template <class T> void Optimizer<T>::bind(T* state, Index size, double* carry) 
 }
 
 template <class T> void Optimizer<T>::start() const {
-    for (int slot = 0; slot < kernel_.slots; ++slot) {
-        T* const state = state_[static_cast<std::size_t>(slot)];
-        if (!state) continue;
-        const T value = static_cast<T>(kernel_.start(slot, hyperparameters_.data()));
-        for (Index i = 0; i < size_; ++i) state[i] = value;
-    }
-    for (int i = 0; i < optimizer_carries; ++i) carry_[i] = 0;
+    start(0, 0, size_);
+    std::fill_n(carry_, optimizer_carries, 0.0);
+}
+
+template <class T> void Optimizer<T>::start(std::size_t group, Index offset, Index count) const {
+    std::vector<double> hyperparameters = hyperparameters_;
+    hyperparameters[0] *= factors_[group];
+    for (int slot = 0; slot < kernel_.slots; ++slot)
+        if (T* const state = state_[static_cast<std::size_t>(slot)])
+            std::fill_n(state + offset, count, static_cast<T>(kernel_.start(slot, hyperparameters.data())));
 }
 
 template const OptimizerKernel<float>& find_optimizer(const Kernels<float>&, const std::string&);

@@ -31,7 +31,7 @@ Step<T>::Step(Plan<T>& plan, const BatchLoss<T>& batch_loss, const Loss<T>& loss
     }
     for (const LayerSpec& layer : plan.model().spec().layers)
         has_penalty_ = has_penalty_ || layer.l1 > 0 || layer.l2 > 0;
-    all_at_once_ = fused_ && !has_penalty_ && plan.is_small();
+    all_at_once_ = fused_ && !has_penalty_ && plan.is_small() && plan.model().rate_factors().size() == 1;
     for (int thread = 0; thread < threads; ++thread) tiles_.push_back(plan.tiles_of(thread, threads));
 }
 
@@ -77,7 +77,9 @@ Outcome Step<T>::run(int thread, int threads, Barrier& barrier, const Samples<T>
         if (stop_late_) return give_up(Outcome::interrupted);
         clip_and_update(tiles);
     }
-    if (optimizer_) plan_.keep_measured(batch.count, thread, threads);
+    if (optimizer_)
+        plan_.keep_measured(batch.count, thread, threads,
+                            [this](Index offset, Index count) { average(offset, count); });
     barrier.wait();
     if (thread == 0) finish(value, total_weight);
     return Outcome::updated;
@@ -88,6 +90,22 @@ template <class T> void Step<T>::finish(double value, double total_weight) {
         for (const double penalty : tile_penalty_) value += penalty;
     value_ = value;
     total_weight_ = total_weight;
+    if (averaging_.average) ++*averaging_.steps;
+}
+
+// of the parameters from offset on, all of one group of the optimizer
+template <class T> void Step<T>::update(const T* gradient, Index offset, Index count, std::size_t group) const {
+    optimizer_->update(plan_.parameters(), gradient, offset, count, group);
+    average(offset, count);
+}
+
+template <class T> void Step<T>::average(Index offset, Index count) const {
+    if (!averaging_.average) return;
+    const T* const now = plan_.parameters() + offset;
+    if (*averaging_.steps == 0)
+        std::copy_n(now, count, averaging_.average + offset);
+    else
+        plan_.model().kernels().approach(averaging_.average + offset, now, count, static_cast<T>(1 - averaging_.decay));
 }
 
 template <class T> void Step<T>::forward_and_backward(int thread, int threads, Barrier& barrier,
@@ -138,7 +156,7 @@ template <class T> void Step<T>::custom_loss(const Batch& batch) {
 
 template <class T> void Step<T>::update_all_at_once(Index batch) {
     plan_.small_gradients(batch, packed_.data());
-    optimizer_->update(plan_.parameters(), packed_.data(), 0, plan_.model().size());
+    update(packed_.data(), 0, plan_.model().size(), 0);
     for (const PlanTile<T>& tile : plan_.tiles()) plan_.refresh(tile);
     monitor_.poll(work_per_sample_ * static_cast<double>(batch));
 }
@@ -150,7 +168,7 @@ void Step<T>::gradients(const Tiles& tiles, Index batch, int thread, double pena
     for_tiles(tiles, [&](Index t) {
         if (!fused_ && monitor_.should_stop()) return; // nothing is updated yet: the step can be given up
         const PlanTile<T>& tile = plan_.tiles()[static_cast<std::size_t>(t)];
-        plan_.gradient(tile, batch, packed, !part.first);
+        if (!tile.is_frozen) plan_.gradient(tile, batch, packed, !part.first);
         poll(thread, tile.cost * static_cast<double>(batch));
         if (!part.last) return;
         const auto gradient_of = [&](const auto& stretch) {
@@ -164,12 +182,14 @@ void Step<T>::gradients(const Tiles& tiles, Index batch, int thread, double pena
                 double absolute = 0, squared = 0;
                 kernels.penalty_sums(plan_.parameters() + stretch.offset, stretch.size, &absolute, &squared);
                 penalty += penalty_factor * (layer.l1 * absolute + 0.5 * layer.l2 * squared);
+                if (tile.is_frozen) continue;
                 kernels.add_penalty(plan_.parameters() + stretch.offset, gradient_of(stretch), stretch.size,
                                     static_cast<T>(penalty_factor * layer.l1),
                                     static_cast<T>(penalty_factor * layer.l2));
             }
             tile_penalty_[static_cast<std::size_t>(t)] = penalty;
         }
+        if (tile.is_frozen) return;
         if (clipping_.value > 0)
             for (const auto& stretch : tile.stretches)
                 kernels.clamp(gradient_of(stretch), stretch.size, static_cast<T>(clipping_.value));
@@ -181,7 +201,7 @@ void Step<T>::gradients(const Tiles& tiles, Index batch, int thread, double pena
         }
         if (fused_) {
             for (const auto& stretch : tile.updates)
-                optimizer_->update(plan_.parameters(), gradient_of(stretch), stretch.offset, stretch.size);
+                update(gradient_of(stretch), stretch.offset, stretch.size, tile.group);
             plan_.refresh(tile);
         }
     });
@@ -196,12 +216,11 @@ template <class T> void Step<T>::clip_and_update(const Tiles& tiles) {
     }
     for_tiles(tiles, [&](Index t) {
         const PlanTile<T>& tile = plan_.tiles()[static_cast<std::size_t>(t)];
+        if (tile.is_frozen) return;
         for (const auto& stretch : tile.updates) {
             if (factor < 1)
                 plan_.model().kernels().scale(plan_.gradients() + stretch.offset, stretch.size, static_cast<T>(factor));
-            if (optimizer_)
-                optimizer_->update(plan_.parameters(), plan_.gradients() + stretch.offset, stretch.offset,
-                                   stretch.size);
+            if (optimizer_) update(plan_.gradients() + stretch.offset, stretch.offset, stretch.size, tile.group);
         }
         if (optimizer_) plan_.refresh(tile);
     });

@@ -28,6 +28,13 @@ struct Clipping {
     double value = 0; // of each element; 0: none
 };
 
+// The exponential moving average of the parameters, a ← a + (1 - decay)(w - a) after each step; after the first a = w.
+template <class T> struct Averaging {
+    double decay = 0;
+    T* average = nullptr;          // as the parameters lie; null: none is kept
+    std::int64_t* steps = nullptr; // that it is of
+};
+
 // As torch clips: max_norm / (norm + 1e-6), never enlarging.
 inline double clip_factor(const Clipping& clipping, double norm) {
     return std::min(1.0, clipping.norm / (norm + 1e-6));
@@ -58,6 +65,7 @@ template <class T> class Step {
     Outcome run(int thread, int threads, Barrier& barrier, const Samples<T>& samples, const Batch& batch);
     // Goes on with whatever numbers come, as some libraries do.
     void ignore_divergence() { stops_at_divergence_ = false; }
+    void keep_average(const Averaging<T>& averaging) { averaging_ = averaging; }
     double loss() const { return value_; } // with penalties, before the update
     double total_weight() const { return total_weight_; }
     // What the user's loss raised, handed over: it holds on to whatever was on the way to it.
@@ -91,6 +99,8 @@ template <class T> class Step {
     void gradients(const Tiles& tiles, Index batch, int thread, double penalty_factor, Part part = {});
     void update_all_at_once(Index batch); // a small network's
     void clip_and_update(const Tiles& tiles);
+    void update(const T* gradient, Index offset, Index count, std::size_t group) const;
+    void average(Index offset, Index count) const; // where one is kept
     Tiles tiles_of(int thread, int threads) const;
     template <class Visit> void for_tiles(const Tiles& tiles, const Visit& visit) const {
         for (const Range& range : tiles)
@@ -113,6 +123,7 @@ template <class T> class Step {
     const Buffer<T> packed_;   // one for each thread
     std::vector<Tiles> tiles_; // of each thread, where all of them take part
     bool has_penalty_ = false, all_at_once_ = false, stops_at_divergence_ = true;
+    Averaging<T> averaging_;
     std::vector<double> tile_penalty_, tile_squares_; // one for each tile, summed in their order
 
     std::unique_ptr<Packing<T>> packing_; // of sequences

@@ -55,12 +55,23 @@ template <class T> bool Stepper<T>::apply(VectorView<T> gradients) {
     keep();
     if (clipping_.value > 0) kernels.clamp(gradients.data, gradients.size, static_cast<T>(clipping_.value));
     if (clipping_.norm > 0) {
-        const double norm = std::sqrt(kernels.sum_of_squares(gradients.data, gradients.size));
+        double squares = 0; // of the gradients that are made use of
+        if (model_.all_trainable())
+            squares = kernels.sum_of_squares(gradients.data, gradients.size);
+        else
+            for (const Tensor& tensor : model_.tensors())
+                if (model_.is_trainable(static_cast<std::size_t>(tensor.layer)))
+                    squares += kernels.sum_of_squares(gradients.data + tensor.offset, tensor.size);
+        const double norm = std::sqrt(squares);
         kernels.scale(gradients.data, gradients.size, static_cast<T>(clip_factor(clipping_, norm)));
     }
     optimizer_->begin_step();
-    for (const Range& part : model_.trained())
-        optimizer_->update(parameters_, gradients.data + part.first, part.first, part.size());
+    for (const Tensor& tensor : model_.tensors()) {
+        const auto layer = static_cast<std::size_t>(tensor.layer);
+        if (tensor.shape.trained && model_.is_trainable(layer))
+            optimizer_->update(parameters_, gradients.data + tensor.offset, tensor.offset, tensor.size,
+                               model_.group_of(layer));
+    }
     return settle();
 }
 

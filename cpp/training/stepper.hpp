@@ -23,10 +23,15 @@ template <class T> class Stepper {
     std::exception_ptr take_failure() { return step_->take_failure(); }
     const T* gradients() const { return plan_->gradients(); } // flat, of the last step
     // Without an optimizer: the loss and gradients of a step in training, not those of the network as it predicts
-    void as_in_training() { of_gradients_ = Purpose::training; }
+    void as_in_training() { of_gradients_ = Purpose::gradients_in_training; }
     void record_flow() { records_flow_ = true; }
     typename Plan<T>::Flow flow(std::size_t layer, Index batch) const { return plan_->flow(layer, batch); } // of it
     Index first_layer_not_finite(Index batch) const { return plan_->first_layer_not_finite(batch); }
+    void forget_plan() { // the network learns in another way from now on
+        step_.reset();
+        batch_loss_.reset();
+        plan_.reset();
+    }
     void rebind() { // somebody else has changed the parameters
         if (plan_) plan_->bind(parameters_);
     }

@@ -28,6 +28,12 @@ struct EpochLog {
     double score; // of the caller's own, where there is one
 };
 
+// Where in an epoch a fit stands, between two steps.
+struct Place {
+    Index step = 0; // of the epoch, the next one
+    double loss_sum = 0, weight_sum = 0;
+};
+
 template <class T> struct FitOptions {
     Index epochs = 1;
     std::int64_t* epochs_trained =
@@ -38,6 +44,9 @@ template <class T> struct FitOptions {
     std::optional<BitGenerator> generator; // draws the shuffles in place of the seed
     VectorView<std::int64_t> order; // with it: the order so far, which each epoch shuffles further; alone: the order
     std::optional<InverseScaling> scaling; // of the learning rate; none: as the optimizer has it
+    // The learning rates of the next `count` steps of the epoch, or one for all of them; empty: as the optimizer has it
+    std::function<std::vector<double>(Index epoch, Index step, Index count)> rates;
+    Averaging<T> averaging; // what is validated is the average
     std::optional<Plateau> plateau;
     double seconds = std::numeric_limits<double>::infinity(); // after which no new epoch is begun
     bool stops_at_divergence = true;
@@ -45,6 +54,13 @@ template <class T> struct FitOptions {
     Cut cut; // of sequences
     int threads = 1;
     bool threads_were_asked_for = true; // else fewer may take part, where that is faster
+    // Data that comes in pieces: the next one of the epoch, or none at its end. `samples` is like the pieces and not looked at.
+    std::function<const Samples<T>*(Index epoch)> next_piece;
+    Place start; // of the first epoch; step 0: its beginning
+    VectorView<T>
+        last_finite;       // room for the parameters at the beginning of an epoch; where it does not start there, these
+    Index pause_every = 0; // after so many steps, and not at an epoch's end, on_pause is asked; 0: never
+    std::function<void(Index epoch, const Place&)> on_pause;
     std::optional<Samples<T>> validation;
     const Loss<T>* validation_loss =
         nullptr; // null: the loss of the training; a function of the user's looks at other targets

@@ -6,6 +6,8 @@ from typing import Literal, TypeAlias, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from .network.loop import Task
+
 _F32: TypeAlias = npt.NDArray[np.float32]
 _F64: TypeAlias = npt.NDArray[np.float64]
 _Labels: TypeAlias = npt.NDArray[np.int32]
@@ -17,8 +19,6 @@ _Loss32: TypeAlias = _NamedLoss | Callable[[_F32, npt.NDArray[np.int64]], tuple[
 _Loss64: TypeAlias = _NamedLoss | Callable[[_F64, npt.NDArray[np.int64]], tuple[float, _F64]]
 # (name, hyperparameters in the order of the vocabulary)
 _Optimizer: TypeAlias = tuple[str, list[float]]
-# (epoch, loss, validation loss, learning rate, seconds) -> stop?
-_AfterEpoch: TypeAlias = Callable[[int, float, float | None, float, float], bool]
 # (name, shape, number of the layer)
 _Tensor: TypeAlias = tuple[str, tuple[int, ...], int]
 # (indptr, indices, data, number of columns) of compressed sparse rows
@@ -34,8 +34,6 @@ _Cut: TypeAlias = tuple[int, bool]
 _Training: TypeAlias = tuple[int, int] | None
 # (squares of each direction and step, samples of each step, units, dead units)
 _Flow: TypeAlias = tuple[list[list[float]], list[int], int, int]
-# (tolerance, patience, divisor, least rate, [best, count, learning rate])
-_Plateau: TypeAlias = tuple[float, float, float, float, _F64]
 # (how it ended, (epoch, step, layer, loss) of the end, loss, val_loss, lr, seconds, score of each epoch, the exception)
 _FitResult: TypeAlias = tuple[
     Literal["finished", "stopped", "converged", "out_of_time", "interrupted", "diverged", "failed"],
@@ -101,6 +99,7 @@ class NetworkFloat32:
     def read(self, flat: _F32, index: int) -> _F32: ...
     def write(self, flat: _F32, index: int, matrix: _F32) -> None: ...
     def assign(self, parameters: _F32, values: _F32) -> None: ...
+    def set_learning(self, learning: list[tuple[bool, float]]) -> None: ...
     def predict(
         self, parameters: _F32, inputs: _Inputs32, activation: str, n_threads: int, available_threads: int
     ) -> tuple[_F32, list[_F32]]: ...
@@ -144,36 +143,7 @@ class NetworkFloat32:
     def backward(self, grad_output: _F32, gradients: _F32) -> _F32: ...
     def start_optimizer(self, optimizer: _Optimizer) -> tuple[_F32, _F64, list[str]]: ...
     def optimizer_slots(self, optimizer: _Optimizer) -> int: ...
-    def fit(
-        self,
-        parameters: _F32,
-        loss: _Loss32,
-        optimizer: _Optimizer,
-        state: _F32,
-        carry: _F64,
-        inputs: _Inputs32,
-        targets: _F32 | _Labels | None,
-        sample_weight: _F32 | None,
-        epochs: int,
-        epochs_trained: npt.NDArray[np.int64],
-        batch_size: int,
-        shuffle: bool,
-        seed: int,
-        clip_norm: float,
-        clip_value: float,
-        validation: tuple[_Inputs32, _F32 | _Labels | None, _F32 | None, _Loss32] | None,
-        n_threads: int,
-        available_threads: int,
-        order: tuple[object, npt.NDArray[np.int64]] | None,
-        inverse_scaling: tuple[float, float, float] | None,
-        plateau: _Plateau | None,
-        seconds: float,
-        stops_at_divergence: bool,
-        score: Callable[[], float] | None,
-        cut: _Cut,
-        on_begin: Callable[[], None],
-        after_epoch: _AfterEpoch | None,
-    ) -> _FitResult: ...
+    def fit(self, task: Task) -> _FitResult: ...
 
 class StepperFloat32:
     def __init__(
@@ -226,6 +196,7 @@ class NetworkFloat64:
     def read(self, flat: _F64, index: int) -> _F64: ...
     def write(self, flat: _F64, index: int, matrix: _F64) -> None: ...
     def assign(self, parameters: _F64, values: _F64) -> None: ...
+    def set_learning(self, learning: list[tuple[bool, float]]) -> None: ...
     def predict(
         self, parameters: _F64, inputs: _Inputs64, activation: str, n_threads: int, available_threads: int
     ) -> tuple[_F64, list[_F64]]: ...
@@ -269,36 +240,7 @@ class NetworkFloat64:
     def backward(self, grad_output: _F64, gradients: _F64) -> _F64: ...
     def start_optimizer(self, optimizer: _Optimizer) -> tuple[_F64, _F64, list[str]]: ...
     def optimizer_slots(self, optimizer: _Optimizer) -> int: ...
-    def fit(
-        self,
-        parameters: _F64,
-        loss: _Loss64,
-        optimizer: _Optimizer,
-        state: _F64,
-        carry: _F64,
-        inputs: _Inputs64,
-        targets: _F64 | _Labels | None,
-        sample_weight: _F64 | None,
-        epochs: int,
-        epochs_trained: npt.NDArray[np.int64],
-        batch_size: int,
-        shuffle: bool,
-        seed: int,
-        clip_norm: float,
-        clip_value: float,
-        validation: tuple[_Inputs64, _F64 | _Labels | None, _F64 | None, _Loss64] | None,
-        n_threads: int,
-        available_threads: int,
-        order: tuple[object, npt.NDArray[np.int64]] | None,
-        inverse_scaling: tuple[float, float, float] | None,
-        plateau: _Plateau | None,
-        seconds: float,
-        stops_at_divergence: bool,
-        score: Callable[[], float] | None,
-        cut: _Cut,
-        on_begin: Callable[[], None],
-        after_epoch: _AfterEpoch | None,
-    ) -> _FitResult: ...
+    def fit(self, task: Task) -> _FitResult: ...
 
 class StepperFloat64:
     def __init__(
@@ -329,3 +271,10 @@ class StepperFloat64:
     def steps(self) -> int: ...
     def apply(self, gradients: _F64) -> bool: ...
     def set_learning_rate(self, lr: float) -> None: ...
+
+def fit_many(
+    networks: list[NetworkFloat32 | NetworkFloat64],
+    tasks: list[Task],
+    n_threads: int,
+    after_each: Callable[[int, _FitResult], None],
+) -> None: ...

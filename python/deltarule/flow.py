@@ -137,6 +137,19 @@ class GradientFlow:
 
     __repr__ = __str__
 
+    def _repr_html_(self) -> str:
+        from .drawing.html_table import html_table
+
+        header = ["layer", "type", "gradient", "first step", "last step", "dead", "update/weight"]
+        rows = []
+        for layer in self.layers:
+            steps = layer.by_step[0] if layer.by_step else ()
+            ends = [f"{steps[0]:.1e}", f"{steps[-1]:.1e}"] if steps else ["", ""]
+            ratios = ", ".join(f"{ratio:.1e}" for _, _, ratio in layer.weights.values())
+            dead = f"{layer.dead_units} of {layer.units}"
+            rows.append([layer.layer, layer.type, f"{layer.gradient:.1e}", *ends, dead, ratios])
+        return html_table(header, rows, notes=self.verdict.splitlines(), text_columns=2)
+
     def plot(self) -> Any:
         """Draw the gradient of each layer, and of each step; needs matplotlib (``pip install "deltarule[plot]"``).
 

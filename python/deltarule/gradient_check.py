@@ -158,7 +158,8 @@ class GradientCheck:
             "tensors": [asdict(tensor) for tensor in self.tensors],
         }
 
-    def __str__(self) -> str:
+    def _rows(self) -> list[list[str]]:
+        """The table, its header first."""
         rows = [
             ["tensor", "core ~ reference", "reference ~ differences", "core ~ differences", "compared"],
             ["loss", f"{self.loss_error:.1e}", "", "", ""],
@@ -166,7 +167,16 @@ class GradientCheck:
         for tensor in self.tensors:
             errors = [f"{getattr(tensor, error):.1e}" for error in self.limits]
             rows.append([tensor.label, *errors, f"{tensor.compared} of {tensor.elements}"])
-        rows.append(["limit", *(f"{limit:.0e}" for limit in self.limits.values()), ""])
+        return [*rows, ["limit", *(f"{limit:.0e}" for limit in self.limits.values()), ""]]
+
+    def _repr_html_(self) -> str:
+        from .drawing.html_table import html_table
+
+        header, *rows = self._rows()
+        return html_table(header, rows, notes=[self.verdict])
+
+    def __str__(self) -> str:
+        rows = self._rows()
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = []
         for first, *numbers in rows:

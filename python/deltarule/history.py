@@ -16,7 +16,8 @@ class History(Mapping[str, list[float]]):
     """A mapping of a column's name to its values, one for each epoch that was completed.
 
     Columns: "loss" (the mean over the epoch's batches as they were trained, penalties included), "val_loss" (after the
-    epoch, where there was validation data), "lr", "seconds" (since the fit began).
+    epoch, where there was validation data), metrics by their names and on the validation data as "val_<name>", "lr",
+    "seconds" (since the fit began).
 
     Examples
     --------
@@ -73,32 +74,46 @@ class History(Mapping[str, list[float]]):
             raise ImportError("History.to_frame needs pandas: pip install pandas") from error
         return pandas.DataFrame(self._columns)
 
+    def _best(self) -> int | None:
+        """The index of the epoch with the lowest val_loss, or loss where nothing was held out."""
+        values = self._columns.get("val_loss", self._columns["loss"])
+        known = [epoch for epoch, value in enumerate(values) if value == value]  # NaN is no loss to be compared
+        return min(known, key=values.__getitem__, default=None)
+
+    def _repr_html_(self) -> str:
+        from .drawing.html_table import html_table
+
+        best = self._best()
+        if best is None:
+            return html_table(["History", "epochs"], [["", str(self.epochs)]])
+        header = ["", "epoch 1", f"best (epoch {best + 1})", f"last (epoch {self.epochs})"]
+        rows = [[name, *(f"{column[epoch]:.4g}" for epoch in (0, best, -1))] for name, column in self.items()]
+        monitored = "val_loss" if "val_loss" in self._columns else "loss"
+        return html_table(header, rows, notes=[f"The best epoch is the one with the lowest {monitored}."])
+
     def plot(self, ax: Any = None) -> Axes:
-        """Draw the losses over the epochs.
+        """Draw the losses over the epochs, and each metric in a panel of its own.
+
+        A ring marks the epoch with the lowest val_loss, or loss where nothing was held out. Numbers that spread over
+        more than a factor of 30 stand on a logarithmic axis.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; by default the current axes.
+            Where to draw the losses, and only these; by default a new figure, with a panel for each metric.
 
         Returns
         -------
         matplotlib Axes
+            The panel of the losses; ``axes.figure.axes`` are all of them.
 
         Raises
         ------
         ImportError
             If matplotlib is not installed.
+        TypeError
+            ax is no Axes.
         """
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError as error:
-            raise ImportError("History.plot needs matplotlib: pip install 'deltarule[plot]'") from error
-        axes: Axes = plt.gca() if ax is None else ax
-        for name, label in (("loss", "training"), ("val_loss", "validation")):
-            if name in self._columns:
-                axes.plot(range(1, self.epochs + 1), self[name], label=label)
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("loss")
-        axes.legend()
-        return axes
+        from .drawing.history_plot import plot_history
+
+        return plot_history(self, self._best(), ax)

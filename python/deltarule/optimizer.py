@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from .names import require_number
+from .schedule import Schedule
 
 __all__ = ["LEAST_EPS", "Optimizer"]
 
@@ -15,7 +16,7 @@ LEAST_EPS = 1e-37
 
 @dataclass(frozen=True)
 class Optimizer:
-    """An optimizer of the core; the learning rate comes first.
+    """An optimizer of the core; the learning rate, a number or a schedule, comes first.
 
     Attributes
     ----------
@@ -25,10 +26,25 @@ class Optimizer:
 
     name: ClassVar[str]
 
-    lr: float = 1e-2
+    lr: float | Schedule = 1e-2
 
     def __post_init__(self) -> None:
-        self._check("lr", least=0.0)
+        if isinstance(self.lr, type) and issubclass(self.lr, Schedule):
+            raise TypeError(
+                f"lr={self.lr.__name__} is the class: expected an object, such as StepLR(0.1, step_size=30)"
+            )
+        if self.schedule is None:
+            self._check("lr", least=0.0)
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """The learning rate where it is a schedule; None where it is a number."""
+        return self.lr if isinstance(self.lr, Schedule) else None
+
+    @property
+    def first_lr(self) -> float:
+        """The learning rate of the first step; of a schedule whose first rate depends on the training, its base."""
+        return self.lr.first_lr if isinstance(self.lr, Schedule) else self.lr
 
     def _check(
         self, *arguments: str, least: float = -float("inf"), above: float = -float("inf"), below: float = float("inf")
@@ -54,7 +70,7 @@ class Optimizer:
             require_number(f"betas[{position}]", beta, least=0.0, below=1.0)
 
     def hyperparameters(self) -> dict[str, float]:
-        """Every hyperparameter as a number, by the name that the core knows it by.
+        """Every hyperparameter as a number, by the name that the core knows it by; "lr" is `first_lr`.
 
         Examples
         --------
@@ -64,7 +80,7 @@ class Optimizer:
         """
         numbers: dict[str, float] = {}
         for field in fields(self):
-            value = getattr(self, field.name)
+            value = self.first_lr if field.name == "lr" else getattr(self, field.name)
             if isinstance(value, tuple):
                 numbers.update(zip(_PAIRS[field.name], value, strict=True))
             else:

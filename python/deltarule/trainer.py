@@ -15,7 +15,7 @@ from .network import Network
 from .network.inputs import has_recurrent
 from .network.preparing import check_output, optimizer_for_core, output_weights, prepare
 from .network.recurrence import cut_of, require_workspace
-from .optimizers import find_optimizer
+from .optimizers import OPTIMIZERS, find_optimizer
 
 if TYPE_CHECKING:
     from .losses import CustomLoss
@@ -42,6 +42,7 @@ class Trainer:
     loss : str, Loss or callable
         As in `Network.fit`.
     optimizer : str or Optimizer, default="adam"
+        A schedule of its learning rate goes on with each step, or with each call of `end_epoch`.
     clip_norm, clip_value : float, optional
     n_threads : int, optional
     bptt_steps, checkpoint_steps : int, optional
@@ -75,6 +76,12 @@ class Trainer:
         self.network = network
         self.loss = find_loss(loss)
         self.optimizer = find_optimizer(optimizer)
+        if self.optimizer.name not in OPTIMIZERS:
+            raise ValueError(f"optimizer={self.optimizer!r} has no steps of batches: train with Network.fit")
+        schedule = self.optimizer.schedule
+        self._lr = self.optimizer.first_lr  # of the last step
+        self._schedule = None if schedule is None else schedule.begin()
+        self._epoch = 0
         self._threads = network._threads(n_threads)
         self._clipping = (
             0.0 if clip_norm is None else require_number("clip_norm", clip_norm, above=0.0),
@@ -95,6 +102,67 @@ class Trainer:
         """How many calls have updated the network; with bptt_steps a call may hold several updates."""
         return 0 if self._native is None else int(self._native.steps)
 
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step; after the end of a schedule that of the last one.
+
+        A number that is set here takes the place of the schedule, for good.
+        """
+        try:
+            return self._next_lr()
+        except ValueError:  # which the next step raises
+            return self._lr
+
+    @lr.setter
+    def lr(self, lr: float) -> None:
+        rate = require_number("lr", lr, least=0.0)
+        self._schedule = None
+        self._lr = rate
+        if self._native is not None:
+            self._native.set_learning_rate(rate)
+
+    def end_epoch(self, logs: Mapping[str, float] | None = None) -> None:
+        """Say that an epoch is over: schedules that change from epoch to epoch go on.
+
+        Parameters
+        ----------
+        logs : mapping of str to float, optional
+            What the epoch came to, such as ``{"loss": 0.3, "val_loss": 0.4}``, for `ReduceLROnPlateau`.
+
+        Raises
+        ------
+        ValueError
+            logs lacks what the schedule monitors.
+
+        Examples
+        --------
+        >>> import deltarule as dr
+        >>> network = dr.Network([dr.Dense(1)], input_shape=1)
+        >>> trainer = dr.Trainer(network, loss="mse", optimizer=dr.SGD(lr=dr.StepLR(0.1, step_size=1, gamma=0.5)))
+        >>> for epoch in range(3):
+        ...     print(f"epoch {epoch}: lr={trainer.lr}")
+        ...     loss = trainer.step([[1.0], [2.0]], [3.0, 5.0])
+        ...     trainer.end_epoch({"loss": loss})
+        epoch 0: lr=0.1
+        epoch 1: lr=0.05
+        epoch 2: lr=0.025
+        """
+        if logs is not None and not isinstance(logs, Mapping):
+            raise TypeError(f"logs is {type(logs).__name__}: expected a dict such as {{'loss': 0.3}}")
+        if self._schedule is not None:
+            self._schedule.see(logs or {})
+        self._epoch += 1
+
+    def _next_lr(self) -> float:
+        return self._lr if self._schedule is None else float(self._schedule.rates(self._epoch, self.steps, 1)[0])
+
+    def _follow_schedule(self) -> None:
+        """Gives the optimizer the learning rate of the step that begins."""
+        if self._schedule is None:
+            return
+        self._lr = self._next_lr()
+        self._native.set_learning_rate(self._lr)
+
     def _start(self) -> None:
         if self._native is not None:
             return
@@ -103,7 +171,8 @@ class Trainer:
         if isinstance(self.loss, Loss):
             check_output(self.network, self.loss)
             loss, target_range = (self.loss.name, self.loss.parameter), range_of(self.loss.targets)
-        spec = optimizer_for_core(self.optimizer)
+        name, numbers = optimizer_for_core(self.optimizer)
+        spec = name, [self._next_lr(), *numbers[1:]]
         state, carry, _ = self.network._native.start_optimizer(spec)
         self._native = self.network._stepper(loss, spec, state, carry, self._clipping, target_range, self._cut)
 
@@ -128,9 +197,13 @@ class Trainer:
         ------
         DivergenceError
             The loss, or a weight after the update, is not finite; nothing was changed.
+        ValueError
+            Bad data, or a schedule that is over; nothing was changed.
         """
         network = self.network
         if sample_weight is None and lengths is None and self._native is not None:
+            if self._schedule is not None:
+                self._follow_schedule()
             small = self._native.step_small(X, y)  # most of a short step would be the checks below
             if small is not None:
                 network.loss = self.loss
@@ -140,6 +213,7 @@ class Trainer:
         network._build_for(inputs.features)
         require_workspace(network, inputs, self._cut)
         self._start()
+        self._follow_schedule()
         self._of_batch.function = prepared.loss
         try:
             weights = output_weights(network, inputs, prepared.weights)
@@ -156,7 +230,7 @@ class Trainer:
         place = f", first in layer {layer} ({self.network.layers[layer]!r})" if layer >= 0 else ""
         return DivergenceError(
             f"step {self.steps + 1} diverged: {what}{place}. The network is as it was before the step; try a smaller "
-            f"learning rate (lr={self.optimizer.lr:g} now) or clip_norm=1.0",
+            f"learning rate (lr={self._lr:g} now) or clip_norm=1.0",
             epoch=0,
             step=self.steps,
             layer=layer,
@@ -190,5 +264,6 @@ class Trainer:
         network._require_built()
         flat = network._flat_from(gradients, "gradients", trained=True)
         self._start()
+        self._follow_schedule()
         if not self._native.apply(flat):
             raise self._divergence("a weight would not be finite", -1)

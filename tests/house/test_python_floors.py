@@ -20,6 +20,7 @@ HEAVY = {
     "pyarrow",
     "safetensors",
     "scipy",
+    "tensorboard",
     "sklearn",
     "torch",
     "tqdm",

@@ -46,6 +46,8 @@ def layer_from_spec(spec: Any) -> Layer:
         raise ValueError(f"a layer of the spec is {spec!r}: expected a dict")
     arguments = dict(spec)
     kind = arguments.pop("type", None)
+    if kind in LAYERS and {"trainable", "lr_factor"} <= {field.name for field in fields(LAYERS[kind])}:
+        arguments = {"trainable": True, "lr_factor": 1.0, **arguments}  # which files of version 0.1 do not have
     if kind not in LAYERS:
         raise ValueError(
             f"the spec has a layer of type {kind!r}: expected one of {', '.join(LAYERS)}; was the file written by a "

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, ClassVar
 
 from ..names import require_number
-from .names import check_name
+from .names import check_learning, check_name
 
 __all__ = ["BatchNorm"]
 
@@ -35,6 +35,11 @@ class BatchNorm:
     eps : float, default=1e-5
         Added to the variance, so that a feature that is constant over the batch gives the bias; above 0, and no smaller
         than the smallest normal number of the network's dtype.
+    trainable : bool, default=True
+        False freezes the layer, see `Network.freeze`: training leaves all its tensors as they are, and normalizes by
+        the running statistics.
+    lr_factor : float, default=1.0
+        Multiplies the learning rate for weight and bias; at least 0.
     name : str, optional
         Names the tensors "<name>.weight", "<name>.bias", "<name>.running_mean" and "<name>.running_var"; by default
         the number of the layer does.
@@ -49,7 +54,8 @@ class BatchNorm:
     -----
     The formulas are those of torch's ``BatchNorm1d``. A batch of one sample, which torch refuses to train on, gives the
     bias: its deviations are 0, and its variance of 0 goes into the running one without n / (n - 1). Keras' momentum is
-    1 - m, its eps 1e-3, and its running variance has no n / (n - 1).
+    1 - m, its eps 1e-3, and its running variance has no n / (n - 1); a frozen layer is as in Keras, where in torch
+    ``requires_grad=False`` lets the statistics go on.
 
     The running statistics are in `Network.state_dict` and in files, but they are no `parameters`: they have no
     gradient, and neither optimizers nor weight decay, clipping and penalties touch them. A step that is interrupted or
@@ -80,12 +86,15 @@ class BatchNorm:
     momentum: float = 0.1
     eps: float = 1e-5
     _: KW_ONLY
+    trainable: bool = True
+    lr_factor: float = 1.0
     name: str | None = None
 
     def __post_init__(self) -> None:
         momentum = require_number("momentum", self.momentum, least=0.0, most=1.0)
         object.__setattr__(self, "momentum", momentum)
         object.__setattr__(self, "eps", require_number("eps", self.eps, above=0.0))
+        check_learning(self)
         check_name(self.name)
 
     def to_spec(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, ClassVar
 
 from ..names import require_number
-from .names import ALIASES, check_name
+from .names import ALIASES, check_learning, check_name
 
 __all__ = ["Dense"]
 
@@ -35,6 +35,10 @@ class Dense:
         he_uniform for the relu family, glorot_uniform otherwise. Biases start at 0.
     l1, l2 : float, default=0.0
         Penalties l1 Σ|W| and ½ l2 ΣW², added to the loss; of the weight, not of the bias; at least 0.
+    trainable : bool, default=True
+        False freezes the layer: training leaves its tensors as they are; see `Network.freeze`.
+    lr_factor : float, default=1.0
+        Multiplies the learning rate for this layer's tensors; at least 0.
     name : str, optional
         Names the tensors "<name>.weight" and "<name>.bias"; by default the number of the layer does.
 
@@ -47,7 +51,8 @@ class Dense:
     Examples
     --------
     >>> Dense(3, "tanh")
-    Dense(units=3, activation='tanh', use_bias=True, init='auto', l1=0.0, l2=0.0, name=None)
+    Dense(units=3, activation='tanh', use_bias=True, init='auto', l1=0.0, l2=0.0, trainable=True,
+          lr_factor=1.0, name=None)
     """
 
     type: ClassVar[str] = "dense"
@@ -59,6 +64,8 @@ class Dense:
     init: str = "auto"
     l1: float = 0.0
     l2: float = 0.0
+    trainable: bool = True
+    lr_factor: float = 1.0
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -77,6 +84,7 @@ class Dense:
         for argument in ("l1", "l2"):
             value = require_number(argument, getattr(self, argument), least=0.0)
             object.__setattr__(self, argument, value)
+        check_learning(self)
         check_name(self.name)
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, ClassVar
 
 from ..names import require_number
-from .names import check_name
+from .names import check_learning, check_name
 
 __all__ = ["LayerNorm"]
 
@@ -26,6 +26,10 @@ class LayerNorm:
     eps : float, default=1e-5
         Added to the variance, so that rows of one number throughout give the bias; above 0, and no smaller than the
         smallest normal number of the network's dtype.
+    trainable : bool, default=True
+        False freezes the layer: training leaves its tensors as they are; see `Network.freeze`.
+    lr_factor : float, default=1.0
+        Multiplies the learning rate for this layer's tensors; at least 0.
     name : str, optional
         Names the tensors "<name>.weight" and "<name>.bias"; by default the number of the layer does.
 
@@ -62,10 +66,13 @@ class LayerNorm:
 
     eps: float = 1e-5
     _: KW_ONLY
+    trainable: bool = True
+    lr_factor: float = 1.0
     name: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "eps", require_number("eps", self.eps, above=0.0))
+        check_learning(self)
         check_name(self.name)
 
     def to_spec(self) -> dict[str, Any]:

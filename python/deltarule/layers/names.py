@@ -1,10 +1,12 @@
-"""What all layers share of names: aliases of activations and initializers, and what a layer may be called."""
+"""What all layers share: aliases of names, what a layer may be called, whether and how fast it learns."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["ALIASES", "check_name"]
+from ..names import require_number
+
+__all__ = ["ALIASES", "check_learning", "check_name"]
 
 ALIASES = {
     "linear": "identity",
@@ -27,3 +29,10 @@ def check_name(name: Any) -> None:
         raise TypeError(f"name={name!r}: expected a string")
     if not name or name.isdigit() or "." in name:
         raise ValueError(f"name={name!r}: expected a name without dots that is no number, such as 'hidden'")
+
+
+def check_learning(layer: Any) -> None:
+    """Refuse what `trainable` and `lr_factor` cannot be."""
+    if not isinstance(layer.trainable, bool):
+        raise TypeError(f"trainable={layer.trainable!r}: expected True or False")
+    object.__setattr__(layer, "lr_factor", require_number("lr_factor", layer.lr_factor, least=0.0))

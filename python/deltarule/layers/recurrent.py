@@ -10,7 +10,7 @@ from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, ClassVar
 
 from ..names import require_integer, require_number
-from .names import ALIASES, check_name
+from .names import ALIASES, check_learning, check_name
 
 __all__ = ["GRU", "LSTM", "RNN"]
 
@@ -27,6 +27,8 @@ class _Recurrent:
     recurrent_init: str
     l1: float
     l2: float
+    trainable: bool
+    lr_factor: float
     name: str | None
 
     def __post_init__(self) -> None:
@@ -39,6 +41,7 @@ class _Recurrent:
                 raise TypeError(f"{argument}={getattr(self, argument)!r}: expected a name, such as 'orthogonal'")
         for argument in ("l1", "l2"):
             object.__setattr__(self, argument, require_number(argument, getattr(self, argument), least=0.0))
+        check_learning(self)
         check_name(self.name)
 
     @property
@@ -80,6 +83,10 @@ class RNN(_Recurrent):
         shrinking at first.
     l1, l2 : float, default=0.0
         Penalties l1 Σ|W| and ½ l2 ΣW² on weight_ih and weight_hh, not on biases; at least 0.
+    trainable : bool, default=True
+        False freezes the layer: training leaves its tensors as they are; see `Network.freeze`.
+    lr_factor : float, default=1.0
+        Multiplies the learning rate for this layer's tensors; at least 0.
     name : str, optional
         Names the tensors; by default the number of the layer does.
 
@@ -122,6 +129,8 @@ class RNN(_Recurrent):
     recurrent_init: str = "auto"
     l1: float = 0.0
     l2: float = 0.0
+    trainable: bool = True
+    lr_factor: float = 1.0
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -144,7 +153,7 @@ class LSTM(_Recurrent):
 
     Parameters
     ----------
-    units, return_sequences, bidirectional, init, recurrent_init, l1, l2, name
+    units, return_sequences, bidirectional, init, recurrent_init, l1, l2, trainable, lr_factor, name
         As in `RNN`; named initializers are applied gate by gate.
     forget_bias : float, optional
         What the forget gate's bias starts with (bias_ih; that of bias_hh is then 0). 1.0 lets the cell remember from
@@ -186,6 +195,8 @@ class LSTM(_Recurrent):
     forget_bias: float | None = None
     l1: float = 0.0
     l2: float = 0.0
+    trainable: bool = True
+    lr_factor: float = 1.0
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -206,7 +217,7 @@ class GRU(_Recurrent):
 
     Parameters
     ----------
-    units, return_sequences, bidirectional, init, recurrent_init, l1, l2, name
+    units, return_sequences, bidirectional, init, recurrent_init, l1, l2, trainable, lr_factor, name
         As in `RNN`; named initializers are applied gate by gate.
 
     Raises
@@ -244,4 +255,6 @@ class GRU(_Recurrent):
     recurrent_init: str = "auto"
     l1: float = 0.0
     l2: float = 0.0
+    trainable: bool = True
+    lr_factor: float = 1.0
     name: str | None = None

@@ -10,11 +10,13 @@ import numpy as np
 from ..layers import RNN, BatchNorm, Dense, Dropout, Layer, LayerNorm, Recurrent
 from ..names import require_integer
 from ..optimizers import find_optimizer
-from . import fitting, preparing, recurrence
+from . import evaluating, preparing, recurrence
 from .inputs import first_states, read_inputs
 from .structure import Array, Structure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from ..losses import CustomLoss, Loss
     from ..optimizers import Optimizer
 
@@ -229,7 +231,7 @@ class Answers(Structure):
         dict of str to float
             "loss" (penalties included) and each metric by its name.
         """
-        return fitting.evaluate(
+        return evaluating.evaluate(
             self, X, y, loss=loss, metrics=metrics, sample_weight=sample_weight, n_threads=n_threads, lengths=lengths
         )
 
@@ -266,6 +268,41 @@ class Answers(Structure):
             print(" ".join([*cells, row[-1].rjust(widths[-1])]))
         inputs = f"{shape[1]} inputs at each step" if isinstance(shape, tuple) else f"{shape} inputs"
         print(f"{self.n_parameters} parameters, {self.dtype.name}, from {inputs}")
+
+    def _repr_html_(self) -> str:
+        from ..drawing.html_table import network_html
+
+        return network_html(self)
+
+    def plot(self, ax: Any = None, *, max_units: int = 12) -> Axes:
+        """Draw the network: units as circles in columns, weights as lines from column to column.
+
+        Lines are blue for weights above 0 and orange below, thicker and darker the larger they are beside the largest
+        of their layer; circles are filled by the bias in the same way. Of a cell with gates a line is the root mean
+        square of the gates' weights, in grey. Arrows are recurrent connections, boxes layers without units.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure.
+        max_units : int, default=12
+            Of wider layers only so many units are drawn, from both ends; at least 2.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            The network does not know its number of inputs yet.
+        """
+        from ..drawing.network_picture import plot_network
+
+        self._require_built()
+        return plot_network(self, ax, max_units)
 
 
 def _short(layer: Layer) -> str:

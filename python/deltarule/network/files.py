@@ -43,13 +43,19 @@ def save(network: Structure, path: str | os.PathLike[str], metadata: Mapping[str
     write_whole(path, to_bytes(network.state_dict(), metadata={_FORMAT: json.dumps(description)}))
 
 
-def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file so that it is there complete or not at all, whatever happens in between."""
+def write_whole(path: str | os.PathLike[str], content: bytes, temporary: str | None = None) -> None:
+    """Write a file so that it is there complete or not at all, whatever happens in between.
+
+    `temporary` is where it stands until then, in the same folder; by default under a name that nobody else has.
+    """
     target = os.fspath(path)
     folder = os.path.dirname(os.path.abspath(target))
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{target!r} cannot be written: there is no folder {folder!r}; create it first")
-    temporary = os.path.join(folder, f".deltarule-{secrets.token_hex(8)}")
+    if temporary is None:
+        temporary = os.path.join(folder, f".deltarule-{secrets.token_hex(8)}")
+    elif os.path.lexists(temporary):
+        os.unlink(temporary)  # of somebody who was killed
     try:
         descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)  # less what the umask takes
         with os.fdopen(descriptor, "wb") as file:
@@ -57,10 +63,25 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
+        _flush_folder(folder)
     except BaseException:
         if os.path.exists(temporary):
             os.unlink(temporary)
         raise
+
+
+def _flush_folder(folder: str) -> None:
+    """The new name is on the disk, too; where the system offers it."""
+    flags = getattr(os, "O_DIRECTORY", None)
+    if flags is None:
+        return
+    descriptor = os.open(folder, os.O_RDONLY | flags)
+    try:
+        os.fsync(descriptor)
+    except OSError:  # some file systems know no such thing
+        pass
+    finally:
+        os.close(descriptor)
 
 
 def load(kind: type[N], path: str | os.PathLike[str]) -> N:

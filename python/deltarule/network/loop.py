@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from .structure import Array
 
@@ -53,7 +54,24 @@ class Task:
     seconds: float = math.inf  # after which no new epoch begins
     stops_at_divergence: bool = True
     score: Callable[[], float] | None = None  # after each epoch; the plateau looks at it, the higher the better
+    # (epoch, first step in it, count) -> learning rates of these steps, or one for all
+    rates: Callable[[int, int, int], npt.NDArray[np.float64]] | None = None
+    average: tuple[float, Array, Array] | None = None  # decay, the average so far, of how many steps
+    # (epoch) -> (inputs, targets, weights) of the next piece of the epoch, or None at its end
+    next_piece: Callable[[int], tuple[Any, Array | None, Array | None] | None] | None = None
+    start: tuple[int, float, float] = (0, 0.0, 0.0)  # step of the first epoch, and the sums of its loss and weight
+    last_finite: Array | None = None  # the parameters at the beginning of the epoch; the core keeps them up to date
+    # after so many steps: (epoch, step, sum of losses, of weights)
+    pause: tuple[int, Callable[[int, int, float, float], None]] | None = None
     after_epoch: Callable[..., bool] | None = field(default=None, repr=False)
+    on_begin: Callable[[], None] = field(default=lambda: None, repr=False)  # nothing can be refused any more
+    parameters: Array = field(init=False, repr=False)
+    epochs_trained: Array = field(init=False, repr=False)  # int64, one count
+    seed: int = field(init=False)
+
+    def bind(self, network: Network) -> None:
+        """What the loop needs of the network itself."""
+        self.parameters, self.epochs_trained, self.seed = network._flat, network._epochs, network.seed
 
 
 class Result(NamedTuple):
@@ -81,40 +99,12 @@ def run(network: Network, found: Loss | CustomLoss | None, task: Task) -> Result
         if before and network.epochs_trained == before[1]:
             network.loss = before[0]
 
+    task.bind(network)
+    task.on_begin = on_begin
     try:
-        result = network._native.fit(
-            parameters=network._flat,
-            loss=task.loss,
-            optimizer=task.optimizer,
-            state=task.state,
-            carry=task.carry,
-            inputs=task.inputs,
-            targets=task.targets,
-            sample_weight=task.sample_weight,
-            epochs=task.epochs,
-            epochs_trained=network._epochs,
-            batch_size=task.batch_size,
-            shuffle=task.shuffle,
-            seed=network.seed,
-            clip_norm=task.clip_norm,
-            clip_value=task.clip_value,
-            validation=task.validation,
-            n_threads=task.threads[0],
-            available_threads=task.threads[1],
-            order=task.order,
-            inverse_scaling=task.inverse_scaling,
-            plateau=task.plateau,
-            seconds=task.seconds,
-            stops_at_divergence=task.stops_at_divergence,
-            score=task.score,
-            cut=task.cut,
-            on_begin=on_begin,
-            after_epoch=task.after_epoch,
-        )
-    except Exception:
+        result = network._native.fit(task)
+    finally:
         forget()
-        raise
-    forget()
     return Result(*result)
 
 

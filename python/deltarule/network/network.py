@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from ..data import as_matrix
 from . import fitting, preparing, recurrence
 from .answers import Answers
+from .freezing import change_layers
 from .inputs import first_states, gives_sequences
 from .structure import Array
 
@@ -55,7 +57,7 @@ class Network(Answers):
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         *,
         loss: str | Loss | CustomLoss,
         optimizer: str | Optimizer | type[Optimizer] = "adam",
@@ -74,13 +76,18 @@ class Network(Answers):
         lengths: Any = None,
         bptt_steps: int | None = None,
         checkpoint_steps: int | str | None = None,
+        metrics: Sequence[str | Callable[[Array, Array], float]] = (),
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | str = 1,
+        resume: bool = False,
     ) -> History:
         """Train on X and y; the weights go on from where they are, the optimizer starts afresh.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or of sequences (n_samples, n_steps, n_features)
-            Converted once, never modified, and not copied when C-contiguous in the network's dtype.
+            Converted once, never modified, and not copied when C-contiguous in the network's dtype. Or a
+            `deltarule.stream`, for data that does not fit into memory, which brings its own y and weights.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             What the loss takes: numbers, class indices, probabilities, labels. Of a network that gives an output at
             every step (n_samples, n_steps) or (n_samples, n_steps, n_outputs).
@@ -105,8 +112,10 @@ class Network(Answers):
         class_weight : dict or "balanced", optional
             Weight of each label, or n_samples / (n_classes · count); multiplies sample_weight.
         callbacks : sequence of objects
-            Each with some of ``on_fit_begin(network)``, ``on_epoch_end(epoch, logs)`` and ``on_fit_end(network)``.
-            Returning True from on_epoch_end stops the fit.
+            Such as `EarlyStopping`, `Checkpoint`, `TimeLimit` or `EMA`; or any object with some of
+            ``on_fit_begin(network)``, ``on_epoch_end(epoch, logs)`` and ``on_fit_end(network)``. Returning True from
+            on_epoch_end stops the fit. With ``state_dict()`` and ``load_state_dict(state)``, of scalars and arrays, it
+            is resumed, too.
         clip_norm, clip_value : float, optional
             Bounds the global norm of the gradients, or each of their elements (value first when both are given).
         n_threads : int, optional
@@ -124,11 +133,24 @@ class Network(Answers):
         checkpoint_steps : int or "auto", optional
             Keep the states of every k-th step only, and compute the others again on the way back: the same
             gradients, bit for bit, from less memory and a third more work. "auto" is the root of the number of steps.
+        metrics : sequence of str or callable, optional
+            Measured after each epoch as by `evaluate`, with the weights that it has ended with: on X under their names,
+            and on the validation data as "val_<name>"; of a stream only those.
+        checkpoint : str or path, optional
+            A file with all that the fit needs to go on: weights, the optimizer's state, its place in the data, the
+            history, what the callbacks remember. It is written beside its place, flushed to the disk and renamed: a
+            crash, a kill or a full disk leaves the last good one.
+        checkpoint_every : int or str, default=1
+            Epochs between two of them; or for instance "500 steps", within epochs, too.
+        resume : bool, default=False
+            Go on from the checkpoint, where there is one, whatever the network's weights are now: the fit ends with the
+            same bits as if it had never been interrupted. Another network, other data or settings are refused; epochs
+            may grow, n_threads, verbose and checkpoint_every may be any.
 
         Returns
         -------
         History
-            "loss", "val_loss", "lr" and "seconds" of each epoch.
+            "loss", "val_loss", metrics, "lr" and "seconds" of each epoch.
 
         Raises
         ------
@@ -138,6 +160,8 @@ class Network(Answers):
             A loss or weight was not finite; the network has the weights from the end of the last finite epoch.
         RuntimeError
             The network is being trained already.
+        OSError
+            The checkpoint could not be written; the last one is as it was.
         KeyboardInterrupt
             Ctrl-C; the network keeps the weights of the last whole step.
         """
@@ -162,7 +186,73 @@ class Network(Answers):
             lengths=lengths,
             bptt_steps=bptt_steps,
             checkpoint_steps=checkpoint_steps,
+            metrics=metrics,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
+            resume=resume,
         )
+
+    def freeze(self, *layers: int | str) -> None:
+        """Leave the tensors of some layers as they are in the trainings to come; the others learn around them.
+
+        Parameters
+        ----------
+        *layers : int or str
+            Numbers or names; none: all of them. `layer.trainable` tells which are frozen, and is saved with the model.
+
+        Raises
+        ------
+        TypeError, ValueError
+            There is no such layer, or it has nothing that could learn.
+        RuntimeError
+            The network is being trained.
+
+        Notes
+        -----
+        A frozen layer takes part in the passes, and its penalties in the loss, but it has no update, no weight decay,
+        and no part in the norm that clip_norm bounds. `loss_and_gradients` gives its gradients all the same.
+
+        Examples
+        --------
+        >>> import deltarule as dr
+        >>> network = dr.Network([dr.Dense(8, "tanh", name="features"), dr.Dense(1, name="head")], input_shape=2)
+        >>> network.freeze("features")
+        >>> before = network.parameters["features.weight"]
+        >>> history = network.fit(*dr.datasets.xor(), loss="binary_cross_entropy", epochs=10)
+        >>> bool((network.parameters["features.weight"] == before).all())
+        True
+        """
+        change_layers(self, layers, trainable=False)
+
+    def unfreeze(self, *layers: int | str) -> None:
+        """Let frozen layers learn again.
+
+        Parameters
+        ----------
+        *layers : int or str
+            As in `freeze`.
+        """
+        change_layers(self, layers, trainable=True)
+
+    def set_lr_factor(self, factor: float, *layers: int | str) -> None:
+        """Multiply the learning rate of some layers, in the trainings to come.
+
+        Parameters
+        ----------
+        factor : float
+            At least 0; 1 is how layers begin.
+        *layers : int or str
+            As in `freeze`.
+
+        Examples
+        --------
+        >>> import deltarule as dr
+        >>> network = dr.Network([dr.Dense(8, "tanh"), dr.Dense(1)], input_shape=2)
+        >>> network.set_lr_factor(0.1, 0)
+        >>> [layer.lr_factor for layer in network.layers]
+        [0.1, 1.0]
+        """
+        change_layers(self, layers, lr_factor=factor)
 
     def loss_and_gradients(
         self,

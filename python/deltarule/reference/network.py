@@ -8,6 +8,7 @@ Nature 323, 1986.
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -136,15 +137,20 @@ class Network(Backpropagation):
     def _update(
         self, rule: Optimizer, gradients: dict[str, Array], clip_norm: float | None, clip_value: float | None
     ) -> None:
+        factors = {name: self.lr_factors.get(name.rsplit(".", 1)[0], 1.0) for name in self.parameters}
+        gradients = {name: gradients[name] for name, factor in factors.items() if factor is not None}
         if clip_value is not None:
             gradients = clip_by_value(gradients, clip_value)
         if clip_norm is not None:
             gradients = clip_by_global_norm(gradients, clip_norm)
         if self._states_of != rule.name:
-            self._optimizer_states = {name: rule.start(array) for name, array in self.parameters.items()}
+            self._optimizer_states = {
+                name: _with_factor(rule, factors[name]).start(array) for name, array in self.parameters.items()
+            }
             self._states_of = rule.name
-        for name, array in self.parameters.items():
-            array[...] = rule.update(array, gradients[name], self._optimizer_states[name])
+        for name, gradient in gradients.items():
+            array, own = self.parameters[name], _with_factor(rule, factors[name])
+            array[...] = own.update(array, gradient, self._optimizer_states[name])
 
     def numerical_gradients(
         self,
@@ -223,3 +229,8 @@ class Network(Backpropagation):
                 array[place] = p
                 gradient[place] = (loss_above - loss_below) / (above - below)  # the step as it was after rounding
         return gradients
+
+
+def _with_factor(rule: Optimizer, factor: float | None) -> Optimizer:
+    """Return the rule with a multiple of its learning rate."""
+    return rule if factor in (None, 1.0) else dataclasses.replace(rule, lr=rule.lr * factor)  # type: ignore[type-var, attr-defined]

@@ -43,6 +43,7 @@ class Stack:
             raise ValueError("BatchNorm is not defined for the steps of sequences: beside Recurrent use LayerNorm")
         self.layers: list[Layer] = list(layers)
         self.last: Dense = layers[-1]
+        self.lr_factors: dict[str, float | None] = {}  # of the learning rate, by the layer; None: it is frozen
         self._sequences: Sequences | None = None  # of the last way forward
 
     @classmethod
@@ -79,7 +80,10 @@ class Stack:
             if isinstance(layer, Dropout):
                 layer.place = place
             layers.append(layer)
-        return cls(layers)
+        network = cls(layers)
+        for (name, _), settings in zip(network._by_name(), spec["layers"], strict=True):
+            network.lr_factors[name] = settings.get("lr_factor", 1.0) if settings.get("trainable", True) else None
+        return network
 
     def _by_name(self) -> list[tuple[str, Layer]]:
         """Return each layer with what it is called: its own name, or its place."""
@@ -203,7 +207,7 @@ class Stack:
                 rows = None if sequences is None or key is None else sequences.mask_rows(by_step)
                 x = layer.forward(x, key=key, rows=rows)
             elif isinstance(layer, BatchNorm):
-                x = layer.forward(x, training=training)
+                x = layer.forward(x, training=training and self.lr_factors.get(name, 1.0) is not None)
             else:
                 x = layer.forward(x)
         return x if sequences is None or x.ndim == 2 else np.where(sequences.exists[:, :, None], x, 0.0)

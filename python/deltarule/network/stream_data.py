@@ -1,0 +1,170 @@
+"""Training on a stream: chunk by chunk through the loop, checked and converted while the one before is trained on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..losses import CustomLoss, Loss
+from ..streams.chunk import Chunk, hash_chunk
+from ..streams.prefetch import prefetched
+from .fit_data import Part, validation_part
+from .preparing import prepare, with_class_weight
+
+if TYPE_CHECKING:
+    from ..streams import Stream
+    from .network import Network
+    from .structure import Array
+
+__all__ = ["StreamData"]
+
+
+class _Piece(NamedTuple):
+    """A chunk as the loop takes it."""
+
+    part: Part | None  # None: a resumed fit has trained on it before
+    digest: bytes  # of its content as it was read
+
+
+class StreamData:
+    """The chunks of a stream, epoch by epoch.
+
+    Parameters
+    ----------
+    network : Network
+    stream : Stream
+    loss, class_weight, validation_data
+        As in `Network.fit`.
+    batch_size, shuffle, epochs
+        As in `Network.fit`.
+    place : tuple of int, optional
+        (epochs that the network has been through, steps of the next one): where a fit is resumed.
+    keeps_digest : bool
+        Whether the content is hashed as it is read.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        stream: Stream,
+        *,
+        loss: str | Loss | CustomLoss,
+        class_weight: Mapping[Any, float] | str | None,
+        validation_data: tuple[Any, ...] | None,
+        batch_size: int,
+        shuffle: bool,
+        epochs: int,
+        place: tuple[int, int] | None = None,
+        keeps_digest: bool = False,
+    ) -> None:
+        if isinstance(class_weight, str):
+            raise ValueError(
+                f"class_weight={class_weight!r} with a stream: the classes would have to be counted first; give a dict "
+                "of weights"
+            )
+        if epochs > 1 and not stream.can_restart:
+            raise ValueError(
+                f"epochs={epochs} with {stream!r}: an iterator can be gone through only once; pass a function that "
+                "returns a new one for each epoch, such as the generator function itself, or train for one epoch"
+            )
+        self._network, self._stream, self._loss = network, stream, loss
+        self._class_weight, self._batch_size, self._shuffle = class_weight, batch_size, shuffle
+        self._function = None  # the user's loss of the piece under way
+        self._open: ExitStack | None = None
+        self._pieces: Iterator[_Piece] = iter(())
+        self._pending: _Piece | None = None
+        self._keeps_digest = keeps_digest
+        self.digest = b""  # of all that was handed on in this epoch
+        epoch, steps = place or (network.epochs_trained, 0)
+        self._skip = steps * batch_size  # rows that a resumed fit has trained on before
+        self._begin_epoch(epoch)
+        self._pending = self._next()
+        while self._pending is not None and self._pending.part is None:
+            self._add(self._pending)
+            self._pending = self._next()
+        if self._pending is None:
+            raise ValueError(
+                f"{stream!r} has ended after fewer than {steps} steps, where the checkpoint goes on: is it the same?"
+            )
+        self.training: Part = self._pending.part  # type: ignore[assignment]  # the loop above has seen to it
+        self.validation: Part | None = None
+        if validation_data is not None:
+            self.validation = validation_part(network, validation_data, loss, self.training.inputs)
+
+    @property
+    def n_samples(self) -> int | None:
+        """How many samples an epoch has, where that is known."""
+        return self._stream.n_samples
+
+    def next_piece(self, epoch: int) -> tuple[Any, Array | None, Array | None] | None:
+        """What the loop trains on next; None at the end of an epoch."""
+        if self._open is None:
+            self._begin_epoch(self._network.epochs_trained)
+        while True:
+            piece, self._pending = self._pending or self._next(), None
+            if piece is None:
+                self.close()
+                return None
+            self._add(piece)
+            if piece.part is not None:
+                self._function = piece.part.prepared.loss if piece.part.prepared.targets is None else None
+                return piece.part.for_core(self._network)
+
+    def loss_for_core(self) -> Any:
+        """The loss by its name, or a function that looks at the targets of the piece under way."""
+        if self.training.prepared.targets is not None:
+            return self.training.prepared.loss
+        return lambda output, samples: self._function(output, samples)  # type: ignore[misc]  # set with each piece
+
+    def agrees_with(self, digest: str) -> bool:
+        """Whether what was read up to the place of a checkpoint is what it was then."""
+        before = self.digest.hex()  # the checkpoint was written at the end of a chunk
+        assert self._pending is not None
+        return digest in (before, self._with(self._pending).hex())
+
+    def fingerprint(self) -> str:
+        """Of the source and of how it is read."""
+        return self._stream.fingerprint()
+
+    def close(self) -> None:
+        """End the epoch: its files are closed, its thread is gone."""
+        if self._open is not None:
+            self._open.close()
+        self._open, self._pending = None, None
+
+    def _begin_epoch(self, epoch: int) -> None:
+        seed = self._network.seed
+        chunks = self._stream.open(epoch, batch_size=self._batch_size, shuffle=self._shuffle, seed=seed)
+        self._open, self.digest = ExitStack(), b""
+        self._pieces = self._open.enter_context(prefetched(chunks, self._convert))
+
+    def _next(self) -> _Piece | None:
+        return next(self._pieces, None)
+
+    def _add(self, piece: _Piece) -> None:
+        if self._keeps_digest:
+            self.digest = self._with(piece)
+
+    def _with(self, piece: _Piece) -> bytes:
+        return hashlib.blake2b(self.digest + piece.digest, digest_size=16).digest()
+
+    def _convert(self, chunk: Chunk) -> _Piece:
+        """On the thread that reads ahead."""
+        hasher = hashlib.blake2b(digest_size=16)
+        if self._keeps_digest:
+            hash_chunk(hasher, chunk)
+        rows = len(chunk.X)
+        if self._skip:
+            skipped = min(self._skip, rows)
+            self._skip -= skipped
+            if skipped == rows:
+                return _Piece(None, hasher.digest())
+            chunk = chunk.part(skipped, rows)
+        network = self._network
+        inputs = network._inputs(chunk.X)
+        network._build_for(inputs.features)
+        prepared = prepare(network, inputs.features, chunk.y, self._loss, chunk.sample_weight)
+        prepared = with_class_weight(network, inputs, prepared, self._class_weight)
+        return _Piece(Part(inputs, prepared, chunk.y), hasher.digest())
