@@ -22,7 +22,7 @@ from ..names import did_you_mean, require_integer
 from ..threads import available_threads, resolve_threads
 from .inputs import Inputs, has_recurrent, read_inputs
 
-__all__ = ["WORDS", "Array", "Structure", "all_finite", "isa", "isas", "peak_float32", "vocabulary"]
+__all__ = ["WORDS", "Array", "Structure", "all_finite", "fit_many", "isa", "isas", "peak_float32", "vocabulary"]
 
 Array = npt.NDArray[Any]
 
@@ -30,6 +30,7 @@ vocabulary = _core.vocabulary
 WORDS = vocabulary()  # asked once: it is the same for every instruction set
 all_finite = _core.all_finite
 peak_float32 = _core.peak_float32
+fit_many = _core.fit_many
 
 
 def isa() -> str:
