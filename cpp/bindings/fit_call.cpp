@@ -106,6 +106,7 @@ template <class T> class FitCall final : public AnyFitCall {
     }
 
     void begin() override {
+        changing_.hand_over();
         ++network_.version;
         take("on_begin")();
     }

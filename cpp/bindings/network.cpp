@@ -47,6 +47,11 @@ template <class T> NetworkBinding<T>::Changing::Changing(NetworkBinding& network
     ++under_way;
 }
 
+template <class T> void NetworkBinding<T>::Changing::hand_over() const {
+    const std::lock_guard lock(network_.mutex_);
+    network_.owner_ = std::this_thread::get_id();
+}
+
 template <class T> NetworkBinding<T>::Changing::~Changing() {
     const std::lock_guard lock(network_.mutex_);
     network_.changing_ = false;

@@ -28,6 +28,7 @@ template <class T> class NetworkBinding {
       public:
         Changing(NetworkBinding& network, const char* doing);
         ~Changing();
+        void hand_over() const; // to the calling thread, whose callbacks may look
         Changing(const Changing&) = delete;
         Changing& operator=(const Changing&) = delete;
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .network import Network
     from .stream_data import StreamData
 
-__all__ = ["fit"]
+__all__ = ["divergence", "fit", "measurement"]
 
 
 def fit(
@@ -128,7 +128,7 @@ def fit(
             watchers,
             schedule=schedule,
             average=None if decay is None else Average(network, decay),
-            measure=_measurement(network, data, found_metrics, threads),
+            measure=measurement(network, data, found_metrics, threads),
         )
         states = None
         if file is not None:
@@ -154,7 +154,7 @@ def fit(
         result = _run(network, found, task, course, states)
     history = History(course.history(result, validation is not None))
     if result.end == "diverged":
-        raise _divergence(network, result.where, course, chosen.first_lr, history)
+        raise divergence(network, result.where, epochs, chosen.first_lr, history, course.epochs_resumed)
     return history
 
 
@@ -203,7 +203,7 @@ def _data(network: Network, X: Any, y: Any, **arguments: Any) -> ArrayData | Str
     return StreamData(network, X, **arguments)
 
 
-def _measurement(
+def measurement(
     network: Network,
     data: ArrayData | StreamData,
     metrics: list[tuple[str, Metric]],
@@ -246,16 +246,22 @@ def _require_something_to_train(network: Network) -> None:
         raise ValueError("all layers are frozen: there is nothing to train; see Network.unfreeze")
 
 
-def _divergence(
-    network: Network, where: tuple[int, int, int, float], course: Course, lr: float, history: History
+def divergence(
+    network: Network,
+    where: tuple[int, int, int, float],
+    epochs: int,
+    lr: float,
+    history: History,
+    epochs_before: int = 0,
 ) -> DivergenceError:
+    """The error that says where a training left the numbers, and what to try."""
     epoch, step, layer, loss = where
-    epoch += course.epochs_resumed
+    epoch += epochs_before
     place = f"first in layer {layer} ({network.layers[layer]!r})" if layer >= 0 else "in the loss itself"
     what = f"the loss is {loss}" if not math.isfinite(loss) else "a weight is not finite"
     kept = f"from the end of epoch {epoch}" if epoch else "from before this fit"
     return DivergenceError(
-        f"training diverged in epoch {epoch + 1} of {course.epochs}, step {step + 1}: {what}, {place}. The network "
+        f"training diverged in epoch {epoch + 1} of {epochs}, step {step + 1}: {what}, {place}. The network "
         f"has its weights {kept}; try a smaller learning rate (lr={lr:g} now), clip_norm=1.0, or inputs scaled with "
         "deltarule.Standardizer",
         epoch=epoch,

@@ -37,7 +37,7 @@ def _number_of(layer: Any, names: list[str]) -> int:
         return names.index(layer)
     if isinstance(layer, bool) or not hasattr(layer, "__index__"):
         raise TypeError(f"layer {layer!r} is {type(layer).__name__}: expected its number or its name")
-    number = layer.__index__()
+    number = int(layer.__index__())
     if not -len(names) <= number < len(names):
         raise ValueError(f"the network has {len(names)} layers, and no layer {number}")
     return number % len(names)

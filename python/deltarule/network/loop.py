@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..losses import CustomLoss, Loss
     from .network import Network
 
-__all__ = ["Plateau", "Result", "Task", "run", "start_optimizer"]
+__all__ = ["Plateau", "Result", "Task", "get_ready", "run", "start_optimizer"]
 
 
 class Plateau(NamedTuple):
@@ -88,7 +88,19 @@ class Result(NamedTuple):
 
 
 def run(network: Network, found: Loss | CustomLoss | None, task: Task) -> Result:
-    """Train. The network remembers the loss `found`, which its callbacks need, where any training has come of it."""
+    """Train."""
+    settle = get_ready(network, found, task)
+    try:
+        return Result(*network._native.fit(task))
+    finally:
+        settle()
+
+
+def get_ready(network: Network, found: Loss | CustomLoss | None, task: Task) -> Callable[[], None]:
+    """Bind the task to the network, which from its beginning on remembers the loss `found`, as its callbacks need it.
+
+    Returns what is to be called at the end: without any training it remembers the loss of before.
+    """
     before: list[Any] = []  # empty as long as the core may refuse the fit
 
     def on_begin() -> None:
@@ -101,11 +113,7 @@ def run(network: Network, found: Loss | CustomLoss | None, task: Task) -> Result
 
     task.bind(network)
     task.on_begin = on_begin
-    try:
-        result = network._native.fit(task)
-    finally:
-        forget()
-    return Result(*result)
+    return forget
 
 
 def start_optimizer(network: Network, optimizer: tuple[str, list[float]]) -> tuple[Array, Array]:

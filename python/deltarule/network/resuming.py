@@ -11,13 +11,13 @@ import numpy as np
 
 from ..losses import Loss
 from .saved_fit import Saved, SavedFit, require_same
+from .stream_data import StreamData
 
 if TYPE_CHECKING:
     from .course import Course
     from .fit_data import ArrayData, Part
     from .loop import Task
     from .network import Network
-    from .stream_data import StreamData
     from .structure import Array
 
 __all__ = ["Resumable", "fingerprint"]
@@ -103,6 +103,7 @@ class Resumable:
                 schedule={} if course.schedule is None else course.schedule.state(),
                 callbacks=callbacks,
                 digest_of_stream=digest.hex(),
+                beginning_of_stream=getattr(self._data, "beginning", []),
                 arrays=arrays,
             )
         )
@@ -114,12 +115,8 @@ class Resumable:
         """
         network, course, task, path = self._network, self._course, self._task, self._file.path
         require_same(path, self._marks, saved.fingerprint)
-        if saved.step and saved.digest_of_stream and not self._data.agrees_with(saved.digest_of_stream):  # type: ignore[union-attr]
-            raise ValueError(
-                f"checkpoint={path!r} is of another stream: what was read up to step {saved.step} of the epoch has the "
-                f"fingerprint {saved.digest_of_stream}, and now another one; go on with the data it was written for, "
-                "or begin anew with resume=False"
-            )
+        if isinstance(self._data, StreamData):
+            self._data.require_same(path, saved)
         if saved.epochs_done > course.epochs:
             raise ValueError(
                 f"checkpoint={path!r} has {saved.epochs_done} epochs, more than epochs={course.epochs}: ask for at "

@@ -46,7 +46,8 @@ class Saved:
     average_steps: int
     schedule: dict[str, Any]
     callbacks: list[Any]  # of each the part of its state that is no array, or None
-    digest_of_stream: str
+    digest_of_stream: str  # of what was read in the epoch under way
+    beginning_of_stream: list[Any]  # the first epoch, and the digest of its first chunk
     arrays: dict[str, Array] = field(default_factory=dict)  # "parameters/0.weight", "optimizer/exp_avg/0.weight", …
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..losses import CustomLoss, Loss
 from ..streams.chunk import Chunk, hash_chunk
 from ..streams.prefetch import prefetched
 from .fit_data import Part, validation_part
+from .inputs import Inputs, gives_sequences
 from .preparing import prepare, with_class_weight
 
 if TYPE_CHECKING:
     from ..streams import Stream
+    from ..streams.streaming import Chunks
     from .network import Network
+    from .saved_fit import Saved
     from .structure import Array
 
 __all__ = ["StreamData"]
@@ -77,21 +80,28 @@ class StreamData:
         self._pending: _Piece | None = None
         self._keeps_digest = keeps_digest
         self.digest = b""  # of all that was handed on in this epoch
+        self.beginning: list[Any] = []  # the first epoch of this fit, and the digest of its first chunk
         epoch, steps = place or (network.epochs_trained, 0)
         self._skip = steps * batch_size  # rows that a resumed fit has trained on before
-        self._begin_epoch(epoch)
-        self._pending = self._next()
-        while self._pending is not None and self._pending.part is None:
-            self._add(self._pending)
-            self._pending = self._next()
-        if self._pending is None:
-            raise ValueError(
-                f"{stream!r} has ended after fewer than {steps} steps, where the checkpoint goes on: is it the same?"
-            )
-        self.training: Part = self._pending.part  # type: ignore[assignment]  # the loop above has seen to it
         self.validation: Part | None = None
-        if validation_data is not None:
-            self.validation = validation_part(network, validation_data, loss, self.training.inputs)
+        try:
+            self._begin_epoch(epoch)
+            self._pending = self._next()
+            while self._pending is not None and self._pending.part is None:
+                self._add(self._pending)
+                self._pending = self._next()
+            if self._pending is None:
+                raise ValueError(
+                    f"{stream!r} has ended after fewer than {steps} steps, where the checkpoint goes on: is it the same?"
+                )
+            if place is None and keeps_digest:
+                self.beginning = [epoch, self._pending.digest.hex()]
+            self.training = self._example(self._pending.part)  # type: ignore[arg-type]  # the loop has seen to it
+            if validation_data is not None:
+                self.validation = validation_part(network, validation_data, loss, self.training.inputs)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def n_samples(self) -> int | None:
@@ -102,15 +112,14 @@ class StreamData:
         """What the loop trains on next; None at the end of an epoch."""
         if self._open is None:
             self._begin_epoch(self._network.epochs_trained)
-        while True:
-            piece, self._pending = self._pending or self._next(), None
-            if piece is None:
-                self.close()
-                return None
-            self._add(piece)
-            if piece.part is not None:
-                self._function = piece.part.prepared.loss if piece.part.prepared.targets is None else None
-                return piece.part.for_core(self._network)
+        piece, self._pending = self._pending or self._next(), None
+        if piece is None:
+            self.close()
+            return None
+        self._add(piece)
+        assert piece.part is not None
+        self._function = piece.part.prepared.loss if piece.part.prepared.targets is None else None
+        return piece.part.for_core(self._network)
 
     def loss_for_core(self) -> Any:
         """The loss by its name, or a function that looks at the targets of the piece under way."""
@@ -118,11 +127,32 @@ class StreamData:
             return self.training.prepared.loss
         return lambda output, samples: self._function(output, samples)  # type: ignore[misc]  # set with each piece
 
-    def agrees_with(self, digest: str) -> bool:
-        """Whether what was read up to the place of a checkpoint is what it was then."""
-        before = self.digest.hex()  # the checkpoint was written at the end of a chunk
-        assert self._pending is not None
-        return digest in (before, self._with(self._pending).hex())
+    def require_same(self, path: str, saved: Saved) -> None:
+        """ValueError where what a checkpoint's fit has read is not what comes now."""
+        seen = []  # (what, in the checkpoint, now)
+        if saved.step and self._pending is not None:
+            now = (
+                self.digest.hex()
+            )  # the checkpoint was written at the end of a chunk, or inside the one that is pending
+            if saved.digest_of_stream not in (now, self._with(self._pending).hex()):
+                seen.append((f"up to step {saved.step} of the epoch", saved.digest_of_stream, now))
+        if len(saved.beginning_of_stream) == 2 and self._stream.can_restart:
+            self.beginning = saved.beginning_of_stream
+            epoch, digest = self.beginning
+            now = self._first_digest(epoch)
+            if digest != now:
+                seen.append(("at the beginning", digest, now))
+        for what, before, now in seen:
+            raise ValueError(
+                f"checkpoint={path!r} is of another stream: what was read {what} has the fingerprint {before}, and now "
+                f"{now}; go on with the data that it was written for, or begin anew with resume=False"
+            )
+
+    def _first_digest(self, epoch: int) -> str:
+        hasher = hashlib.blake2b(digest_size=16)
+        with closing(self._chunks(epoch)) as chunks:
+            hash_chunk(hasher, next(chunks))
+        return hasher.hexdigest()
 
     def fingerprint(self) -> str:
         """Of the source and of how it is read."""
@@ -134,14 +164,28 @@ class StreamData:
             self._open.close()
         self._open, self._pending = None, None
 
-    def _begin_epoch(self, epoch: int) -> None:
+    def _chunks(self, epoch: int) -> Chunks:
         seed = self._network.seed
-        chunks = self._stream.open(epoch, batch_size=self._batch_size, shuffle=self._shuffle, seed=seed)
+        return self._stream.open(epoch, batch_size=self._batch_size, shuffle=self._shuffle, seed=seed)
+
+    def _begin_epoch(self, epoch: int) -> None:
         self._open, self.digest = ExitStack(), b""
-        self._pieces = self._open.enter_context(prefetched(chunks, self._convert))
+        self._pieces = self._open.enter_context(prefetched(self._chunks(epoch), self._convert))
 
     def _next(self) -> _Piece | None:
         return next(self._pieces, None)
+
+    def _example(self, part: Part) -> Part:
+        """What the loop's memory is planned by: a batch of its own, which holds on to no chunk."""
+        inputs, prepared, y = part
+        rows = min(self._batch_size, inputs.n_samples)
+        places = rows * (inputs.features.shape[1] if gives_sequences(self._network, inputs) else 1)
+        features, lengths = inputs.part(slice(rows))
+        example = prepared._replace(
+            targets=None if prepared.targets is None else prepared.targets[:places].copy(),
+            weights=None if prepared.weights is None else prepared.weights[:rows].copy(),
+        )
+        return Part(Inputs(features.copy(), lengths), example, None)
 
     def _add(self, piece: _Piece) -> None:
         if self._keeps_digest:

@@ -23,7 +23,7 @@ from ..threads import available_threads, resolve_threads
 from .checking import checked_dtype, checked_layers, checked_shape, require_variances
 from .inputs import Inputs, read_inputs
 
-__all__ = ["WORDS", "Array", "Structure", "all_finite", "isa", "isas", "peak_float32", "vocabulary"]
+__all__ = ["WORDS", "Array", "Structure", "all_finite", "fit_many", "isa", "isas", "peak_float32", "vocabulary"]
 
 Array = npt.NDArray[Any]
 
@@ -31,6 +31,7 @@ vocabulary = _core.vocabulary
 WORDS = vocabulary()  # asked once: it is the same for every instruction set
 all_finite = _core.all_finite
 peak_float32 = _core.peak_float32
+fit_many = _core.fit_many
 
 
 def isa() -> str:
