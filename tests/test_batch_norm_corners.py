@@ -200,6 +200,88 @@ class TestStepsThatComeToNothing:
             signal.signal(signal.SIGALRM, previous)
 
 
+class TestBesideOthers:
+    """Frozen layers, rates of their own, averages of weights, many fits at once."""
+
+    @pytest.mark.parametrize("n_threads", [1, 3])
+    @pytest.mark.parametrize("clip_norm", [None, 0.1])
+    def test_a_frozen_layer_normalizes_by_what_it_has(self, clip_norm: float | None, n_threads: int) -> None:
+        """And keeps it, wherever it is; the others go on. The reference does the same."""
+        norms = (0, 2, 4)
+        for frozen in ((0,), (2,), (0, 1), (0, 1, 2), (2, 3, 4), (0, 2, 4)):
+            network = new(dr.BatchNorm(), dr.Dense(9, "tanh"), dr.BatchNorm(), dr.Dense(5, "relu"), dr.BatchNorm())
+            network.fit(X, Y, loss="mse", epochs=1)
+            network.freeze(*frozen)
+            twin, before = reference.Network.from_spec(network.spec(), network.state_dict()), network.state_dict()
+            options: dict[str, Any] = {"batch_size": 20, "shuffle": False, "clip_norm": clip_norm}
+            network.fit(X, Y, loss="mse", optimizer=dr.SGD(lr=0.1), n_threads=n_threads, **options)
+            for first in range(0, 60, 20):
+                batch = slice(first, first + 20)
+                twin.step(X[batch], Y[batch], "mse", {"name": "sgd", "lr": 0.1}, clip_norm=clip_norm)
+            expected = twin.parameters | twin.statistics
+            for name, array in network.state_dict().items():
+                np.testing.assert_allclose(array, expected[name], rtol=1e-9, atol=1e-11, err_msg=name)
+                if int(name[0]) in norms or int(name[0]) in frozen:
+                    assert np.array_equal(array, before[name]) == (int(name[0]) in frozen), (frozen, name)
+            check = dr.gradcheck(network, X[:5], Y[:5], loss="mse")
+            assert check, str(check)
+
+    def test_a_forward_pass_hears_of_what_is_frozen(self) -> None:
+        network = usual()
+        in_training = network.forward(X, training=True)
+        network.freeze()
+        np.testing.assert_array_equal(network.forward(X, training=True), network.forward(X))
+        network.unfreeze()
+        np.testing.assert_array_equal(network.forward(X, training=True), in_training)
+
+    def test_a_learning_rate_of_its_own(self) -> None:
+        """It is that of weight and bias; the statistics have their momentum."""
+        network = new(dr.BatchNorm(lr_factor=0.0), dr.Dense(9, "tanh"))
+        before = network.state_dict()
+        network.fit(X, Y, loss="mse", epochs=1)
+        for name, array in network.state_dict().items():
+            assert np.array_equal(array, before[name]) == (name in ("0.weight", "0.bias"))
+
+    @pytest.mark.parametrize("n_threads", [1, 3])
+    def test_averages_are_of_the_statistics_too(self, n_threads: int) -> None:
+        averaged, plain = usual(), usual()
+        options: dict[str, Any] = {"optimizer": dr.SGD(lr=0.1), "batch_size": 20, "shuffle": False}
+        averaged.fit(X, Y, loss="mse", callbacks=[dr.EMA(0.75)], n_threads=n_threads, **options)
+        average: dict[str, Array] = {}
+        trainer = dr.Trainer(plain, loss="mse", optimizer=dr.SGD(lr=0.1))
+        for first in range(0, 60, 20):
+            trainer.step(X[first : first + 20], Y[first : first + 20])
+            for name, array in plain.state_dict().items():
+                average[name] = average[name] + 0.25 * (array - average[name]) if name in average else array
+        for name, array in averaged.state_dict().items():
+            np.testing.assert_allclose(array, average[name], rtol=1e-13, atol=1e-15, err_msg=name)
+
+    def test_many_fits_at_once(self) -> None:
+        alone, together = [usual(seed=seed) for seed in range(4)], [usual(seed=seed) for seed in range(4)]
+        for network in alone:
+            network.fit(X, Y, loss="mse", epochs=2, batch_size=16)
+        dr.train_many(together, X, Y, loss="mse", epochs=2, batch_size=16)
+        assert [bits(network) for network in together] == [bits(network) for network in alone]
+
+    def test_a_fit_from_a_checkpoint(self, tmp_path: Path) -> None:
+        """Stopped between two epochs, it ends as if it had not been."""
+        at_once, resumed = usual(), usual()
+        options: dict[str, Any] = {"optimizer": dr.Adam(lr=0.01), "batch_size": 16}
+        at_once.fit(X, Y, loss="mse", epochs=4, **options)
+
+        class Enough:
+            def on_epoch_end(self, epoch: int, logs: Any) -> None:
+                if epoch == 1:
+                    raise RuntimeError("the power is gone")
+
+        path = tmp_path / "run.ckpt"
+        with pytest.raises(RuntimeError, match="the power is gone"):
+            resumed.fit(X, Y, loss="mse", epochs=4, checkpoint=path, callbacks=[Enough()], **options)
+        again = usual()
+        again.fit(X, Y, loss="mse", epochs=4, checkpoint=path, resume=True, callbacks=[Enough()][:0], **options)
+        assert bits(again) == bits(at_once)
+
+
 class TestKeeping:
     def network(self) -> dr.Network:
         network = new(dr.BatchNorm(0.2, 1e-4), dr.Dense(9, "tanh"), dr.BatchNorm(name="between"))
@@ -297,6 +379,8 @@ class TestBadInput:
             ({"eps": math.nan}, ValueError, "eps=nan"),
             ({"eps": "small"}, TypeError, "expected a number"),
             ({"name": "1"}, ValueError, "expected a name without dots"),
+            ({"trainable": 1}, TypeError, "trainable=1: expected True or False"),
+            ({"lr_factor": -1}, ValueError, "lr_factor=-1: expected a finite number of at least 0"),
         ],
     )
     def test_arguments(self, settings: dict[str, Any], error: type[Exception], message: str) -> None:

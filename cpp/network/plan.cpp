@@ -176,9 +176,10 @@ template <class T> Plan<T>::Plan(const Model<T>& model, const Capacity& capacity
     };
     for (std::size_t i = 0; training && i < layers_.size(); ++i)
         if (!is_frozen(i)) add_tiles(i);
-    // Of frozen layers only the penalty counts. Their tiles come last: those of the first layer to train are the first.
+    // Of frozen layers only the penalty counts, and what `refresh` keeps in step. Their tiles come last: those of the first
+    // layer to train are the first.
     for (std::size_t i = 0; training && i < layers_.size(); ++i)
-        if (is_frozen(i) && (model.spec().layers[i].l1 > 0 || model.spec().layers[i].l2 > 0)) add_tiles(i);
+        if (is_frozen(i)) add_tiles(i);
     describe_small();
 }
 
