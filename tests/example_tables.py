@@ -27,3 +27,18 @@ def plane(path: Path, n: int = 200) -> Path:
     rows = ["year,depth,price", *(f"{a:.17g},{b:.17g},{c:.17g}" for (a, b), c in zip(X, y, strict=True))]
     path.write_text("\n".join(rows) + "\n")
     return path
+
+
+def garden(path: Path, n: int = 200, delimiter: str = ",") -> Path:
+    """Numbers with gaps, text with gaps, truth values, an id, and two targets: kind and price."""
+    generator = np.random.default_rng(2)
+    lines = [delimiter.join(["id", "length", "colour", "wild", "kind", "price"])]
+    for i in range(n):
+        length, colour = generator.normal(5.0, 2.0), ("red", "white", "blue", "")[generator.integers(4)]
+        wild = bool(generator.integers(2))
+        kind = "lily" if (length > 5) != (colour == "red") else "rose"
+        price = 3 * length + (10 if colour == "blue" else 0) - (2 if wild else 0)
+        shown = "" if i % 50 == 7 else f"{length:.17g}"
+        lines.append(delimiter.join([f"f{i}", shown, colour, str(wild), kind, f"{price:.17g}"]))
+    path.write_text("\n".join(lines) + "\n")
+    return path

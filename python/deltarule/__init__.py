@@ -104,7 +104,7 @@ _LAZY = {
     "from_torch_state_dict": "torch_layout",
     "to_torch_state_dict": "torch_layout",
 }
-_LAZY_MODULES = ("datasets", "reference")
+_LAZY_MODULES = ("datasets", "reference", "tables")
 
 __all__ = [
     "EMA",

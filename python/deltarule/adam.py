@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from .optimizer import LEAST_EPS, Optimizer
+from .schedule import Schedule
 
 __all__ = ["Adam", "AdamW", "NAdam"]
 
@@ -16,7 +17,7 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    lr : float, default=1e-3
+    lr : float or Schedule, default=1e-3
     betas : tuple of two floats, default=(0.9, 0.999)
         How much of m and v is kept each step, each in [0, 1).
     eps : float, default=1e-8
@@ -39,7 +40,7 @@ class Adam(Optimizer):
 
     name: ClassVar[str] = "adam"
 
-    lr: float = 1e-3
+    lr: float | Schedule = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
@@ -81,7 +82,7 @@ class NAdam(Optimizer):
 
     Parameters
     ----------
-    lr : float, default=2e-3
+    lr : float or Schedule, default=2e-3
     betas : tuple of two floats, default=(0.9, 0.999)
     eps : float, default=1e-8
     weight_decay : float, default=0.0
@@ -96,7 +97,7 @@ class NAdam(Optimizer):
 
     name: ClassVar[str] = "nadam"
 
-    lr: float = 2e-3
+    lr: float | Schedule = 2e-3
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0

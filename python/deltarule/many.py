@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from .errors import DivergenceError
 from .history import History
+from .lbfgs import LBFGS
 from .metrics import find_metrics, higher_is_better
 from .names import require_integer, require_number
 from .network import Network
@@ -207,6 +208,9 @@ def train_many(
         0.0 if value is None else require_number(name, value, above=0.0)
         for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value))
     ]
+    for one in chosen:
+        if isinstance(one, LBFGS):
+            raise ValueError(f"optimizer={one!r} is SciPy's loop, one network at a time: use Network.fit for it")
     found_metrics = find_metrics(metrics)
     asked, available = every[0]._threads(n_threads) if every else (1, 1)
 

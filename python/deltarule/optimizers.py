@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from .adam import Adam, AdamW, NAdam
+from .lbfgs import LBFGS
 from .names import find
 from .optimizer import LEAST_EPS, Optimizer
+from .schedule import Schedule
 
 __all__ = [
+    "LBFGS",
     "OPTIMIZERS",
     "SGD",
     "Adadelta",
@@ -36,7 +39,7 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    lr : float, default=1e-2
+    lr : float or Schedule, default=1e-2
         Learning rate, at least 0.
     momentum : float, default=0.0
         At least 0; 0 is plain gradient descent, θ ← θ - lr g.
@@ -58,7 +61,7 @@ class SGD(Optimizer):
 
     name: ClassVar[str] = "sgd"
 
-    lr: float = 1e-2
+    lr: float | Schedule = 1e-2
     momentum: float = 0.0
     dampening: float = 0.0
     nesterov: bool = False
@@ -84,7 +87,7 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    lr : float, default=1e-2
+    lr : float or Schedule, default=1e-2
     alpha : float, default=0.99
         How much of the mean square is kept each step, in [0, 1).
     eps : float, default=1e-8
@@ -102,7 +105,7 @@ class RMSprop(Optimizer):
 
     name: ClassVar[str] = "rmsprop"
 
-    lr: float = 1e-2
+    lr: float | Schedule = 1e-2
     alpha: float = 0.99
     eps: float = 1e-8
     weight_decay: float = 0.0
@@ -123,7 +126,7 @@ class Adagrad(Optimizer):
 
     Parameters
     ----------
-    lr : float, default=1e-2
+    lr : float or Schedule, default=1e-2
     lr_decay : float, default=0.0
     weight_decay : float, default=0.0
     initial_accumulator_value : float, default=0.0
@@ -137,7 +140,7 @@ class Adagrad(Optimizer):
 
     name: ClassVar[str] = "adagrad"
 
-    lr: float = 1e-2
+    lr: float | Schedule = 1e-2
     lr_decay: float = 0.0
     weight_decay: float = 0.0
     initial_accumulator_value: float = 0.0
@@ -155,7 +158,7 @@ class Adadelta(Optimizer):
 
     Parameters
     ----------
-    lr : float, default=1.0
+    lr : float or Schedule, default=1.0
     rho : float, default=0.9
         In [0, 1).
     eps : float, default=1e-6
@@ -168,7 +171,7 @@ class Adadelta(Optimizer):
 
     name: ClassVar[str] = "adadelta"
 
-    lr: float = 1.0
+    lr: float | Schedule = 1.0
     rho: float = 0.9
     eps: float = 1e-6
     weight_decay: float = 0.0
@@ -186,7 +189,7 @@ class Rprop(Optimizer):
 
     Parameters
     ----------
-    lr : float, default=1e-2
+    lr : float or Schedule, default=1e-2
         The first step size.
     etas : tuple of two floats, default=(0.5, 1.2)
         0 < etas[0] < 1 < etas[1].
@@ -204,7 +207,7 @@ class Rprop(Optimizer):
 
     name: ClassVar[str] = "rprop"
 
-    lr: float = 1e-2
+    lr: float | Schedule = 1e-2
     etas: tuple[float, float] = (0.5, 1.2)
     step_sizes: tuple[float, float] = (1e-6, 50.0)
 
@@ -228,7 +231,8 @@ def find_optimizer(optimizer: str | Optimizer | type[Optimizer]) -> Optimizer:
     if isinstance(optimizer, Optimizer):
         return optimizer
     if isinstance(optimizer, str):
-        return find("optimizer", optimizer, OPTIMIZERS)()
+        known: dict[str, type[Optimizer]] = {**OPTIMIZERS, LBFGS.name: LBFGS}  # the core knows nothing of the last
+        return find("optimizer", optimizer, known)()
     if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
         return optimizer()
     raise TypeError(

@@ -2,7 +2,7 @@
 
   python -m deltarule bench                                  all of it: about twenty minutes
   python -m deltarule bench --cells xor,tiny --peers numpy   seconds
-  python -m deltarule bench --markdown RESULTS.md
+  python -m deltarule bench --markdown RESULTS.md --json results.json
 
 Ours and a peer run in turn, so that a busy moment of the machine hits both; read the ratios, not the microseconds, and
 leave the machine alone meanwhile.
@@ -14,6 +14,8 @@ import argparse
 import json
 from pathlib import Path
 from typing import Any
+
+from .options import require_folder
 
 HELP = "measure training steps beside other libraries"
 
@@ -35,11 +37,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=_seconds, default=0.04, help="the least length of a run of several steps (default: 0.04)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        type=Path,
+        const=True,
+        metavar="FILE",
+        help="write everything that was measured; without FILE to stdout, in place of the tables",
+    )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as a page")
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure cell by cell and print the tables."""
     from tqdm import tqdm
 
@@ -50,8 +59,8 @@ def run(arguments: argparse.Namespace) -> None:
     from ..threads import available_threads
 
     for path in (arguments.json, arguments.markdown):
-        if path is not None and not path.parent.is_dir():  # better now than after ten minutes
-            raise ValueError(f"{path}: there is no folder {str(path.parent)!r}; make it, or choose another place")
+        if isinstance(path, Path):  # better now than after ten minutes
+            require_folder(str(path))
     cells = [CELLS[name] for name in arguments.cells or CELLS]
     wanted = [FAMILIES[name] for name in (FAMILIES if arguments.peers is None else arguments.peers)]
     families = [family for family in wanted if family.available()]
@@ -77,10 +86,12 @@ def run(arguments: argparse.Namespace) -> None:
     machine["other processes"] = "unknown" if share is None else f"took {share:.0%} of all cores meanwhile"
     told = (results, machine, missing, arguments.rounds)
     print(as_text(*told))
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(as_json(*told), indent=2) + "\n")
+    everything = as_json(*told)
+    if isinstance(arguments.json, Path):
+        arguments.json.write_text(json.dumps(everything, indent=2) + "\n")
     if arguments.markdown is not None:
         arguments.markdown.write_text(as_markdown(*told), encoding="utf-8")
+    return everything
 
 
 def _names(text: str, kind: str, known: Any) -> tuple[str, ...]:

@@ -1,16 +1,20 @@
 """Watch a network learn, in a few seconds and without any data of your own.
 
+  python -m deltarule demo spirals --seed 1
+
   xor       four points that no single unit can tell apart; a 2-4-1 network can
   spirals   two interlocked spirals, drawn as the network sees them
   blobs     clouds of points of several classes, judged on points it has never seen
   adding    two numbers to be found in a long sequence and added, by a recurrent network
 
-Without a name: all four, one after the other.
+Without a name: all four, one after the other. --json gives for each {"learned", "epochs", "seconds", and "accuracy" or
+"mse"}.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 HELP = "watch a network learn: xor, spirals, blobs, adding"
@@ -24,15 +28,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of initial weights and the order of the data (default: 0)")
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train on the problem, or on all of them."""
+    found: dict[str, Any] = {}
     for name in [arguments.problem] if arguments.problem else _DEMOS:
-        _DEMOS[name](arguments.seed)
+        found[name] = _DEMOS[name](arguments.seed)
         print()
     if not arguments.problem:
         print(
             "Next: the README has it in 20 lines of Python; `python -m deltarule train --help` learns from a CSV file."
         )
+    return found
 
 
 def _fit(network: Any, X: Any, y: Any, *, loss: str, lr: float, epochs: int, batch_size: int) -> Any:
@@ -51,7 +57,7 @@ def _introduce(title: str, *lines: str) -> None:
     print(flush=True)
 
 
-def _xor(seed: int) -> None:
+def _xor(seed: int) -> dict[str, Any]:
     from .. import Dense, Network, datasets
 
     _introduce(
@@ -69,9 +75,10 @@ def _xor(seed: int) -> None:
     right = int(((probability > 0.5) == (y[:, 0] > 0.5)).sum())
     verdict = "it has learned XOR" if right == 4 else "not there yet; try another --seed"
     print(f"\n{right} of 4 right after {history.epochs} steps, {_seconds(history)}: {verdict}.")
+    return _result(history, right == 4, accuracy=right / 4)
 
 
-def _spirals(seed: int) -> None:
+def _spirals(seed: int) -> dict[str, Any]:
     from .. import Dense, Network, datasets
     from .picture import picture
 
@@ -89,9 +96,10 @@ def _spirals(seed: int) -> None:
     right = f"{round(accuracy * len(y))} of {len(y)} points right"
     verdict = "it has unwound the spirals" if accuracy > 0.99 else "not there yet; try another --seed"
     print(f"\n{right} after {history.epochs} passes over them, {_seconds(history)}: {verdict}.")
+    return _result(history, accuracy > 0.99, accuracy=accuracy)
 
 
-def _blobs(seed: int) -> None:
+def _blobs(seed: int) -> dict[str, Any]:
     from .. import Dense, Network, datasets, train_test_split
 
     _introduce(
@@ -108,9 +116,10 @@ def _blobs(seed: int) -> None:
         f"\n{round(accuracy * len(y_test))} of {len(y_test)} new points right, {_seconds(history)}; "
         f"guessing would get {len(y_test) // 8}."
     )
+    return _result(history, accuracy > 0.9, accuracy=accuracy)
 
 
-def _adding(seed: int) -> None:
+def _adding(seed: int) -> dict[str, Any]:
     from .. import GRU, Dense, Network, datasets
 
     steps = 40
@@ -130,6 +139,11 @@ def _adding(seed: int) -> None:
         print(f"  {one:.3f}  {other:.3f}  {wanted:.3f}  {found:.3f}")
     verdict = "it has learned to remember" if error < 0.01 else "not there yet; try another --seed"
     print(f"\nAn error of {error:.4f} on 500 new sequences, {_seconds(history)}: {verdict}.")
+    return _result(history, error < 0.01, mse=error)
+
+
+def _result(history: Any, learned: bool, **scores: float) -> dict[str, Any]:
+    return {"learned": learned, "epochs": history.epochs, "seconds": history["seconds"][-1], **scores}
 
 
 def _seconds(history: Any) -> str:
@@ -137,4 +151,9 @@ def _seconds(history: Any) -> str:
     return f"in {seconds:.1f} seconds" if seconds >= 1 else f"in {seconds * 1000:.0f} milliseconds"
 
 
-_DEMOS = {"xor": _xor, "spirals": _spirals, "blobs": _blobs, "adding": _adding}
+_DEMOS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "xor": _xor,
+    "spirals": _spirals,
+    "blobs": _blobs,
+    "adding": _adding,
+}

@@ -1,21 +1,31 @@
-"""What is installed and what it runs on: the first lines of a bug report."""
+"""What is installed and what it runs on, the first lines of a bug report; or what a model file holds.
+
+python -m deltarule info
+python -m deltarule info flowers.safetensors     its layers, and the columns that it takes
+"""
 
 from __future__ import annotations
 
 import argparse
 import platform
+from typing import Any
 
-HELP = "version, instruction set, threads"
+HELP = "version, instruction set, threads; or what a model file holds"
 
 __all__ = ["HELP", "add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None but --help."""
+    """A model, or nothing."""
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="a file that `train` or Network.save has written")
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Print one line for each thing, name first."""
+    return _of_this_machine() if arguments.model is None else _of_model(arguments.model)
+
+
+def _of_this_machine() -> dict[str, Any]:
     import numpy as np
 
     from .. import __version__, isa, isas
@@ -32,3 +42,34 @@ def run(arguments: argparse.Namespace) -> None:
         "system": f"{platform.system()} {platform.machine()}",
     }.items():
         print(f"{name + ':':<17}{value}")
+    return {
+        "deltarule": __version__,
+        "instruction_set": isa(),
+        "instruction_sets": isas(),
+        "threads": asked or available_threads(),
+        "threads_asked_for": asked or None,
+        "python": platform.python_version(),
+        "python_implementation": platform.python_implementation(),
+        "numpy": np.__version__,
+        "system": platform.system(),
+        "machine": platform.machine(),
+    }
+
+
+def _of_model(path: str) -> dict[str, Any]:
+    from .model_files import columns_of, load_any, tell_columns
+
+    network, model = load_any(path)
+    network.summary()
+    result = {
+        "model": path,
+        "spec": network.spec(),
+        "parameters": network.n_parameters,
+        "epochs_trained": network.epochs_trained,
+    }
+    if model is None:
+        print("Nothing is known about columns: it was saved in Python, by Network.save.")
+        return result
+    for line in tell_columns(model.columns, model.target):
+        print(line)
+    return {**result, **columns_of(model.columns, model.target)}

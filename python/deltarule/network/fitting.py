@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..callbacks.ema import EMA
 from ..errors import DivergenceError
 from ..history import History
+from ..lbfgs import LBFGS
 from ..losses import CustomLoss, Loss
 from ..metrics import find_metrics
 from ..names import require_integer, require_number
@@ -19,6 +22,7 @@ from .averaging import Average, average_of
 from .course import Course
 from .evaluating import measure
 from .fit_data import ArrayData
+from .full_batch import check_full_batch, fit_full_batch
 from .loop import Result, Task, run
 from .preparing import optimizer_for_core
 from .recurrence import bytes_of_fit, cut_of, require_memory
@@ -93,15 +97,34 @@ def fit(
         n_steps = inputs.features.shape[1] if inputs.are_sequences else None
         cut = cut_of(network, n_steps, bptt_steps, checkpoint_steps, own_loss=not isinstance(found, Loss))
         steps_per_epoch = None if data.n_samples is None else -(-data.n_samples // batch_size)
+        if isinstance(chosen, LBFGS):
+            check_full_batch(
+                network, chosen, inputs.n_samples, epochs=epochs, batch_size=batch_size, X=data.next_piece and X,
+                clip_norm=clip_norm, clip_value=clip_value, bptt_steps=bptt_steps, checkpoint=checkpoint,
+                callbacks=None if decay is None else EMA(decay),
+            )  # fmt: skip
+            epochs, steps_per_epoch = chosen.max_iter, 1
         watchers = watchers_of(others, epochs, verbose, steps_per_epoch)
         schedule = None if chosen.schedule is None else chosen.schedule.begin(epochs, steps_per_epoch)
 
         network._build_for(inputs.features)
         _require_something_to_train(network)
-        if n_steps is not None:
+        if n_steps is not None and not isinstance(chosen, LBFGS):
             rows, is_ragged = min(batch_size, inputs.n_samples), inputs.lengths is not None
             needed = bytes_of_fit(network, rows, n_steps, is_ragged, cut, norm > 0 or value > 0, chosen)
             require_memory(needed, network, n_steps, cut)
+        if isinstance(chosen, LBFGS):
+            course = Course(epochs, watchers, measure=measurement(network, data, found_metrics, threads))
+            result = _run(
+                network,
+                partial(
+                    fit_full_batch, network, chosen, inputs, training.prepared, threads=threads, cut=cut,
+                    validation=validation and (*validation.for_core(network), validation.prepared.loss),
+                    after_epoch=course.after_epoch,
+                ),
+                course, None,
+            )  # fmt: skip
+            return History(course.history(result, validation is not None))
         native_optimizer = optimizer_for_core(chosen)
         state, carry, slots = network._native.start_optimizer(native_optimizer)
         core_inputs, targets, weights = training.for_core(network)
@@ -151,7 +174,7 @@ def fit(
             task.rates = course.rates
         if course.average is not None:
             task.average = course.average.for_core()
-        result = _run(network, found, task, course, states)
+        result = _run(network, partial(run, network, found, task), course, states)
     history = History(course.history(result, validation is not None))
     if result.end == "diverged":
         raise divergence(network, result.where, epochs, chosen.first_lr, history, course.epochs_resumed)
@@ -160,15 +183,14 @@ def fit(
 
 def _run(
     network: Network,
-    found: Loss | CustomLoss,
-    task: Task,
+    train: Callable[[], Result],
     course: Course,
     states: list[dict[str, Any]] | None,
 ) -> Result:
     """Train, and tell the callbacks of the beginning and of the end."""
     with ExitStack() as watching:
         course.tell_of_fit(network, watching, states)
-        result = run(network, found, task)
+        result = train()
         if course.average is not None and result.end != "diverged" and course.average.steps[0]:
             course.average.settle()
         if result.raised is not None:

@@ -92,7 +92,7 @@ class StreamData:
                 self._pending = self._next()
             if self._pending is None:
                 raise ValueError(
-                    f"{stream!r} has ended after fewer than {steps} steps, where the checkpoint goes on: is it the same?"
+                    f"{stream!r} has ended before step {steps}, where the checkpoint goes on: go on with the same data"
                 )
             if place is None and keeps_digest:
                 self.beginning = [epoch, self._pending.digest.hex()]
@@ -177,7 +177,7 @@ class StreamData:
 
     def _example(self, part: Part) -> Part:
         """What the loop's memory is planned by: a batch of its own, which holds on to no chunk."""
-        inputs, prepared, y = part
+        inputs, prepared, _ = part
         rows = min(self._batch_size, inputs.n_samples)
         places = rows * (inputs.features.shape[1] if gives_sequences(self._network, inputs) else 1)
         features, lengths = inputs.part(slice(rows))

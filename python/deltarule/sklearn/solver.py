@@ -31,7 +31,7 @@ class Solver:
     def __init__(self, optimizer: Optimizer, network: Network, schedule: str = "constant", power: float = 0.5) -> None:
         self.optimizer = optimizer
         self.schedule, self.power = schedule, power
-        self.rate = optimizer.lr
+        self.rate = optimizer.first_lr
         self.size = network._native.size
         self.state, self.carry = start_optimizer(network, self.spec())
 
@@ -41,7 +41,7 @@ class Solver:
 
     def rate_after(self, samples: int) -> float:
         """The learning rate of 'invscaling' after so many samples."""
-        return float(self.optimizer.lr / (samples + 1) ** self.power)
+        return float(self.optimizer.first_lr / (samples + 1) ** self.power)
 
     def spec(self) -> tuple[str, list[float]]:
         """The optimizer for the core, with the learning rate as it is now."""

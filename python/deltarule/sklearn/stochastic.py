@@ -139,7 +139,7 @@ class StochasticFit:
         adaptive = solver.schedule == "adaptive"
         scaling = None
         if solver.schedule == "invscaling":
-            scaling = (solver.optimizer.lr, solver.power, float(estimator.t_))
+            scaling = (solver.optimizer.first_lr, solver.power, float(estimator.t_))
             if done:
                 solver.rate = solver.rate_after(estimator.t_)
         order = None
