@@ -32,9 +32,9 @@ from .trainer import Trainer
 if TYPE_CHECKING:
     from . import datasets as datasets
     from . import reference as reference
-    from .callbacks import CSVLogger as CSVLogger
-    from .callbacks import Checkpoint as Checkpoint
     from .callbacks import EMA as EMA
+    from .callbacks import Checkpoint as Checkpoint
+    from .callbacks import CSVLogger as CSVLogger
     from .callbacks import EarlyStopping as EarlyStopping
     from .callbacks import LambdaCallback as LambdaCallback
     from .callbacks import ProgressBar as ProgressBar
