@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .errors import DivergenceError
-from .history import History
+from .many import train_many
 from .names import require_integer, require_number
 from .network import Network
 from .optimizers import find_optimizer
@@ -119,7 +118,7 @@ def sensitivity(
     start = float(np.median(finite)) if finite else math.inf
 
     places = [(lr, seed) for lr in rates for seed in starts]
-    trained = _train_all(
+    trained = train_many(
         [Network.from_spec({**spec, "seed": seed}) for _, seed in places],
         X,
         y,
@@ -134,9 +133,6 @@ def sensitivity(
         clip_value=clip_value,
         n_threads=n_threads,
     )
-    for error in trained.errors:
-        if error is not None and not isinstance(error, DivergenceError):
-            raise error
     # A metric of the user's need not know what to do with numbers that are not finite
     lost = {name: math.inf if name in ("loss", "val_loss") else math.nan for name in untrained[starts[0]]}
     found = [
@@ -150,28 +146,6 @@ def sensitivity(
         outcome = outcome_of(final, history, untrained[seed]["loss"], start, best)
         runs.append(Run(seed, lr, final, of_validation_data, numbers, outcome, history.epochs, history, one))
     return Sensitivity(tuple(runs), start, epochs)
-
-
-class _Trained(NamedTuple):
-    """Networks that were trained, what each fit has told, and how it failed where it did."""
-
-    networks: list[Network]
-    histories: list[History]
-    errors: list[Exception | None]
-
-
-def _train_all(networks: list[Network], X: Any, y: Any, *, optimizer: list[Optimizer], **options: Any) -> _Trained:
-    """Train each network with its optimizer."""
-    trained = _Trained(networks, [], [])
-    for network, of_network in zip(networks, optimizer, strict=True):
-        try:
-            history = network.fit(X, y, optimizer=of_network, **options)
-            error: Exception | None = None
-        except DivergenceError as raised:
-            history, error = raised.history or History({"loss": []}), raised
-        trained.histories.append(history)
-        trained.errors.append(error)
-    return trained
 
 
 def _spec_of(network: Network | dict[str, Any]) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class Course:
         self.epochs, self.watchers = epochs, watchers
         self.schedule, self.average, self.measure = schedule, average, measure
         self.save: Callable[[bool], None] | None = None  # called after each epoch: whether the fit ends with it
+        self.undo: Callable[[], None] | None = None  # of a resumed fit: the network as it was before
         self.columns: dict[str, list[float]] = {}
         self.epochs_done = 0  # in this fit, with those before it was resumed
         self.epochs_resumed = 0  # of them, those before
@@ -124,9 +125,13 @@ class Course:
 
     def tell_of_fit(self, network: Any, endings: ExitStack, states: list[dict[str, Any]] | None) -> None:
         """Tell the watchers that it begins, and give back the states with which they left it."""
+        going_back = endings.enter_context(ExitStack())  # after the watchers have been told of the end
+        if self.undo is not None:
+            going_back.callback(self.undo)
         for watcher in self.watchers:
             call(watcher, "on_fit_begin", network)
             # Whoever was told of the beginning is told of the end.
             endings.callback(call, watcher, "on_fit_end", network)
         for watcher, state in zip(self.who_remember if states else [], states or [], strict=True):
             call(watcher, "load_state_dict", state)
+        going_back.pop_all()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from .averaging import Average, average_of
 from .course import Course
 from .evaluating import measure
 from .fit_data import ArrayData
+from .freezing import require_something_to_train
 from .full_batch import check_full_batch, fit_full_batch
 from .loop import Result, Task, run
 from .preparing import optimizer_for_core
@@ -33,160 +34,208 @@ if TYPE_CHECKING:
     from ..metrics import Metric
     from ..optimizers import Optimizer
     from .network import Network
+    from .saved_fit import Saved, SavedFit
     from .stream_data import StreamData
 
-__all__ = ["divergence", "fit", "measurement"]
+__all__ = ["Arguments", "divergence", "fit", "measurement"]
 
 
-def fit(
-    network: Network,
-    X: Any,
-    y: Any,
-    *,
-    loss: str | Loss | CustomLoss,
-    optimizer: str | Optimizer | type[Optimizer],
-    epochs: int,
-    batch_size: int,
-    shuffle: bool,
-    validation_data: tuple[Any, ...] | None,
-    validation_split: float,
-    sample_weight: Any,
-    class_weight: Mapping[Any, float] | str | None,
-    callbacks: Sequence[Any],
-    clip_norm: float | None,
-    clip_value: float | None,
-    n_threads: int | None,
-    verbose: int,
-    lengths: Any,
-    bptt_steps: int | None,
-    checkpoint_steps: int | str | None,
-    metrics: Sequence[str | Callable[[Array, Array], float]],
-    checkpoint: Any,
-    checkpoint_every: int | str,
-    resume: bool,
-) -> History:
-    """`Network.fit`, where the arguments are described."""
-    chosen = find_optimizer(optimizer)
-    epochs = require_integer("epochs", epochs, least=0, most=2**62)
-    batch_size = require_integer("batch_size", batch_size, least=1)
-    _require_flags(shuffle=shuffle, resume=resume)
-    norm = 0.0 if clip_norm is None else require_number("clip_norm", clip_norm, above=0.0)
-    value = 0.0 if clip_value is None else require_number("clip_value", clip_value, above=0.0)
-    threads = network._threads(n_threads)
-    found_metrics = find_metrics(metrics)
-    decay, others = average_of(callbacks)
-    file, saved, every = None, None, (0, 0)
-    if checkpoint is not None:
+class Arguments(NamedTuple):
+    """Those of `Network.fit`, where they are described, as they were given."""
+
+    loss: str | Loss | CustomLoss
+    optimizer: str | Optimizer | type[Optimizer]
+    epochs: int
+    batch_size: int
+    shuffle: bool
+    validation_data: tuple[Any, ...] | None
+    validation_split: float
+    sample_weight: Any
+    class_weight: Mapping[Any, float] | str | None
+    callbacks: Sequence[Any]
+    clip_norm: float | None
+    clip_value: float | None
+    n_threads: int | None
+    verbose: int
+    lengths: Any
+    bptt_steps: int | None
+    checkpoint_steps: int | str | None
+    metrics: Sequence[str | Callable[[Array, Array], float]]
+    checkpoint: Any
+    checkpoint_every: int | str
+    resume: bool
+
+
+class _Checked(NamedTuple):
+    """What can be checked without the data."""
+
+    optimizer: Optimizer
+    epochs: int
+    batch_size: int
+    shuffle: bool
+    clip_norm: float  # 0: none
+    clip_value: float
+    threads: tuple[int, int]
+    metrics: list[tuple[str, Metric]]
+    decay: float | None  # of the average
+    callbacks: Sequence[Any]
+    file: SavedFit | None
+    every: tuple[int, int]  # (epochs, steps) between two checkpoints
+
+
+def fit(network: Network, X: Any, y: Any, given: Arguments) -> History:
+    """`Network.fit`."""
+    checked = _checked(network, given)
+    saved = checked.file.read() if checked.file is not None and given.resume else None
+    with ExitStack() as endings:
+        data = _data(network, X, y, given, checked, None if saved is None else (saved.epochs_trained, saved.step))
+        endings.callback(data.close)
+        if isinstance(checked.optimizer, LBFGS):
+            return _fit_full_batch(network, checked.optimizer, data, given, checked)
+        return _fit_steps(network, data, given, checked, saved)
+
+
+def _checked(network: Network, given: Arguments) -> _Checked:
+    for name in ("shuffle", "resume"):
+        if not isinstance(getattr(given, name), (bool, np.bool_)):
+            raise TypeError(f"{name}={getattr(given, name)!r}: expected True or False")
+    decay, callbacks = average_of(given.callbacks)
+    file, every = None, (0, 0)
+    if given.checkpoint is not None:
         from .saved_fit import SavedFit, read_every
 
-        file, every = SavedFit(checkpoint), read_every(checkpoint_every)
-        saved = file.read() if resume else None
-    elif resume:
+        file, every = SavedFit(given.checkpoint), read_every(given.checkpoint_every)
+    elif given.resume:
         raise ValueError("resume=True needs the path of a checkpoint, such as checkpoint='run.ckpt'")
+    return _Checked(
+        optimizer=find_optimizer(given.optimizer),
+        epochs=require_integer("epochs", given.epochs, least=0, most=2**62),
+        batch_size=require_integer("batch_size", given.batch_size, least=1),
+        shuffle=bool(given.shuffle),
+        clip_norm=0.0 if given.clip_norm is None else require_number("clip_norm", given.clip_norm, above=0.0),
+        clip_value=0.0 if given.clip_value is None else require_number("clip_value", given.clip_value, above=0.0),
+        threads=network._threads(given.n_threads),
+        metrics=find_metrics(given.metrics),
+        decay=decay,
+        callbacks=callbacks,
+        file=file,
+        every=every,
+    )
 
-    with ExitStack() as endings:
-        data = _data(
-            network, X, y, loss=loss, sample_weight=sample_weight, class_weight=class_weight, lengths=lengths,
-            validation_data=validation_data, validation_split=validation_split, batch_size=batch_size, shuffle=shuffle,
-            epochs=epochs, place=None if saved is None else (saved.epochs_trained, saved.step),
-            keeps_digest=file is not None,
-        )  # fmt: skip
-        endings.callback(data.close)
-        training, validation = data.training, data.validation
-        inputs, found = training.inputs, training.prepared.found
-        n_steps = inputs.features.shape[1] if inputs.are_sequences else None
-        cut = cut_of(network, n_steps, bptt_steps, checkpoint_steps, own_loss=not isinstance(found, Loss))
-        steps_per_epoch = None if data.n_samples is None else -(-data.n_samples // batch_size)
-        if isinstance(chosen, LBFGS):
-            check_full_batch(
-                network, chosen, inputs.n_samples, epochs=epochs, batch_size=batch_size, X=data.next_piece and X,
-                clip_norm=clip_norm, clip_value=clip_value, bptt_steps=bptt_steps, checkpoint=checkpoint,
-                callbacks=None if decay is None else EMA(decay),
-            )  # fmt: skip
-            epochs, steps_per_epoch = chosen.max_iter, 1
-        watchers = watchers_of(others, epochs, verbose, steps_per_epoch)
-        schedule = None if chosen.schedule is None else chosen.schedule.begin(epochs, steps_per_epoch)
 
-        network._build_for(inputs.features)
-        _require_something_to_train(network)
-        if n_steps is not None and not isinstance(chosen, LBFGS):
-            rows, is_ragged = min(batch_size, inputs.n_samples), inputs.lengths is not None
-            needed = bytes_of_fit(network, rows, n_steps, is_ragged, cut, norm > 0 or value > 0, chosen)
-            require_memory(needed, network, n_steps, cut)
-        if isinstance(chosen, LBFGS):
-            course = Course(epochs, watchers, measure=measurement(network, data, found_metrics, threads))
-            result = _run(
-                network,
-                partial(
-                    fit_full_batch, network, chosen, inputs, training.prepared, threads=threads, cut=cut,
-                    validation=validation and (*validation.for_core(network), validation.prepared.loss),
-                    after_epoch=course.after_epoch,
-                ),
-                course, None,
-            )  # fmt: skip
-            return History(course.history(result, validation is not None))
-        native_optimizer = optimizer_for_core(chosen)
-        state, carry, slots = network._native.start_optimizer(native_optimizer)
-        core_inputs, targets, weights = training.for_core(network)
-        task = Task(
-            loss=data.loss_for_core(),
-            optimizer=native_optimizer,
-            state=np.asarray(state),
-            carry=np.asarray(carry),
-            inputs=core_inputs,
-            targets=targets,
-            sample_weight=weights,
-            epochs=epochs,
-            batch_size=batch_size,
-            shuffle=bool(shuffle) and data.next_piece is None,
-            clip_norm=norm,
-            clip_value=value,
-            validation=None if validation is None else (*validation.for_core(network), validation.prepared.loss),
-            threads=threads,
-            cut=cut,
-            next_piece=data.next_piece,
-        )
-        course = Course(
-            epochs,
-            watchers,
-            schedule=schedule,
-            average=None if decay is None else Average(network, decay),
-            measure=measurement(network, data, found_metrics, threads),
-        )
-        states = None
-        if file is not None:
-            from .resuming import Resumable, fingerprint
+def _fit_steps(
+    network: Network, data: ArrayData | StreamData, given: Arguments, checked: _Checked, saved: Saved | None
+) -> History:
+    """Step by step, in the core's loop."""
+    optimizer, epochs, batch_size = checked.optimizer, checked.epochs, checked.batch_size
+    inputs, found = data.training.inputs, data.training.prepared.found
+    cut = _cut(network, data, given)
+    steps_per_epoch = None if data.n_samples is None else -(-data.n_samples // batch_size)
+    watchers = watchers_of(checked.callbacks, epochs, given.verbose, steps_per_epoch)
+    schedule = None if optimizer.schedule is None else optimizer.schedule.begin(epochs, steps_per_epoch)
+    network._build_for(inputs.features)
+    require_something_to_train(network)
+    if inputs.are_sequences:
+        rows, n_steps = min(batch_size, inputs.n_samples), inputs.features.shape[1]
+        clips = checked.clip_norm > 0 or checked.clip_value > 0
+        needed = bytes_of_fit(network, rows, n_steps, inputs.lengths is not None, cut, clips, optimizer)
+        require_memory(needed, network, n_steps, cut)
 
-            settings = {
-                "loss": found, "optimizer": chosen, "batch_size": batch_size, "shuffle": bool(shuffle),
-                "clip_norm": norm, "clip_value": value, "bptt_steps": bptt_steps, "average": decay,
-                "metrics": [name for name, _ in found_metrics],
-                "epochs": epochs if _depends_on_length(chosen) else None,
-            }  # fmt: skip
-            marks = fingerprint(network, data, settings)
-            resumable = Resumable(file, network, course, task, slots, data, marks, every)
-            if saved is not None:
-                states = resumable.restore(saved)
-                network.loss = found
-        if course.is_eventful:
-            task.after_epoch = course.after_epoch
-        if schedule is not None:
-            task.rates = course.rates
-        if course.average is not None:
-            task.average = course.average.for_core()
-        result = _run(network, partial(run, network, found, task), course, states)
-    history = History(course.history(result, validation is not None))
+    spec = optimizer_for_core(optimizer)
+    state, carry, slots = network._native.start_optimizer(spec)
+    core_inputs, targets, weights = data.training.for_core(network)
+    task = Task(
+        loss=data.loss_for_core(),
+        optimizer=spec,
+        state=np.asarray(state),
+        carry=np.asarray(carry),
+        inputs=core_inputs,
+        targets=targets,
+        sample_weight=weights,
+        epochs=epochs,
+        batch_size=batch_size,
+        shuffle=checked.shuffle and data.next_piece is None,
+        clip_norm=checked.clip_norm,
+        clip_value=checked.clip_value,
+        validation=_validation_for_core(network, data),
+        threads=checked.threads,
+        cut=cut,
+        next_piece=data.next_piece,
+    )
+    average = None if checked.decay is None else Average(network, checked.decay)
+    measure = measurement(network, data, checked.metrics, checked.threads)
+    course = Course(epochs, watchers, schedule=schedule, average=average, measure=measure)
+    states = None
+    if checked.file is not None:
+        from .resuming import Resumable, fingerprint
+
+        marks = fingerprint(network, data, _decisive(found, given, checked))
+        resumable = Resumable(checked.file, network, course, task, slots, data, marks, checked.every)
+        if saved is not None:
+            states = resumable.restore(saved)
+            network.loss = found
+    if course.is_eventful:
+        task.after_epoch = course.after_epoch
+    task.rates = None if schedule is None else course.rates
+    task.average = None if average is None else average.for_core()
+    result = _run(network, partial(run, network, found, task), course, states)
+    history = History(course.history(result, data.validation is not None))
     if result.end == "diverged":
-        raise divergence(network, result.where, epochs, chosen.first_lr, history, course.epochs_resumed)
+        raise divergence(network, result.where, epochs, optimizer.first_lr, history, course.epochs_resumed)
     return history
 
 
-def _run(
-    network: Network,
-    train: Callable[[], Result],
-    course: Course,
-    states: list[dict[str, Any]] | None,
-) -> Result:
+def _fit_full_batch(
+    network: Network, optimizer: LBFGS, data: ArrayData | StreamData, given: Arguments, checked: _Checked
+) -> History:
+    """All samples at once, by SciPy's loop."""
+    training = data.training
+    check_full_batch(
+        network, optimizer, training.inputs.n_samples, epochs=checked.epochs, batch_size=checked.batch_size,
+        X=None if data.next_piece is None else "a stream", clip_norm=given.clip_norm, clip_value=given.clip_value,
+        bptt_steps=given.bptt_steps, checkpoint=given.checkpoint,
+        callbacks=None if checked.decay is None else EMA(checked.decay),
+    )  # fmt: skip
+    watchers = watchers_of(checked.callbacks, optimizer.max_iter, given.verbose, 1)
+    network._build_for(training.inputs.features)
+    require_something_to_train(network)
+    course = Course(optimizer.max_iter, watchers, measure=measurement(network, data, checked.metrics, checked.threads))
+    train = partial(
+        fit_full_batch, network, optimizer, training.inputs, training.prepared, threads=checked.threads,
+        cut=_cut(network, data, given), validation=_validation_for_core(network, data), after_epoch=course.after_epoch,
+    )  # fmt: skip
+    return History(course.history(_run(network, train, course, None), data.validation is not None))
+
+
+def _cut(network: Network, data: ArrayData | StreamData, given: Arguments) -> tuple[int, bool]:
+    inputs, found = data.training.inputs, data.training.prepared.found
+    n_steps = inputs.features.shape[1] if inputs.are_sequences else None
+    own_loss = not isinstance(found, Loss)
+    return cut_of(network, n_steps, given.bptt_steps, given.checkpoint_steps, own_loss=own_loss)
+
+
+def _validation_for_core(network: Network, data: ArrayData | StreamData) -> tuple[Any, ...] | None:
+    part = data.validation
+    return None if part is None else (*part.for_core(network), part.prepared.loss)
+
+
+def _decisive(found: Loss | CustomLoss, given: Arguments, checked: _Checked) -> dict[str, Any]:
+    """The settings that decide about the weights or about what is in the history."""
+    return {
+        "loss": found,
+        "optimizer": checked.optimizer,
+        "batch_size": checked.batch_size,
+        "shuffle": checked.shuffle,
+        "clip_norm": checked.clip_norm,
+        "clip_value": checked.clip_value,
+        "bptt_steps": given.bptt_steps,
+        "average": checked.decay,
+        "metrics": [name for name, _ in checked.metrics],
+        "epochs": checked.epochs if _depends_on_length(checked.optimizer) else None,
+    }
+
+
+def _run(network: Network, train: Callable[[], Result], course: Course, states: list[dict[str, Any]] | None) -> Result:
     """Train, and tell the callbacks of the beginning and of the end."""
     with ExitStack() as watching:
         course.tell_of_fit(network, watching, states)
@@ -198,31 +247,31 @@ def _run(
     return result
 
 
-def _data(network: Network, X: Any, y: Any, **arguments: Any) -> ArrayData | StreamData:
+def _data(
+    network: Network, X: Any, y: Any, given: Arguments, checked: _Checked, place: tuple[int, int] | None
+) -> ArrayData | StreamData:
     """What there is to train on, in memory or read chunk by chunk."""
     from ..streams import Stream
 
     if not isinstance(X, Stream):
-        for name in ("batch_size", "shuffle", "epochs", "place", "keeps_digest"):
-            del arguments[name]
-        return ArrayData(network, X, y, **arguments)
-    refused = {
-        "y": y is not None,
-        "sample_weight": arguments.pop("sample_weight") is not None,
-        "lengths": arguments.pop("lengths") is not None,
-        "validation_split": bool(arguments.pop("validation_split")),
-    }
-    for name, is_given in refused.items():
+        return ArrayData(
+            network, X, y, loss=given.loss, sample_weight=given.sample_weight, class_weight=given.class_weight,
+            lengths=given.lengths, validation_data=given.validation_data, validation_split=given.validation_split,
+        )  # fmt: skip
+    for name, is_given in (("y", y is not None), ("sample_weight", given.sample_weight is not None)):
         if is_given:
-            raise ValueError(
-                f"{name} is given beside a stream, which brings its targets and weights itself"
-                if name in ("y", "sample_weight")
-                else f"{name} does not go with a stream; "
-                + ("pass validation_data=(X, y)" if name == "validation_split" else "its sequences all have one length")
-            )
+            raise ValueError(f"{name} is given beside a stream, which brings its targets and weights itself")
+    if given.lengths is not None:
+        raise ValueError("lengths does not go with a stream: its sequences all have one length")
+    if given.validation_split:
+        raise ValueError("validation_split does not go with a stream: pass validation_data=(X, y)")
     from .stream_data import StreamData
 
-    return StreamData(network, X, **arguments)
+    return StreamData(
+        network, X, loss=given.loss, class_weight=given.class_weight, validation_data=given.validation_data,
+        batch_size=checked.batch_size, shuffle=checked.shuffle, epochs=checked.epochs, place=place,
+        keeps_digest=checked.file is not None,
+    )  # fmt: skip
 
 
 def measurement(
@@ -255,17 +304,6 @@ def _depends_on_length(optimizer: Optimizer) -> bool:
     except ValueError:
         return True
     return False
-
-
-def _require_flags(**flags: Any) -> None:
-    for name, value in flags.items():
-        if not isinstance(value, (bool, np.bool_)):
-            raise TypeError(f"{name}={value!r}: expected True or False")
-
-
-def _require_something_to_train(network: Network) -> None:
-    if not any(getattr(layer, "trainable", False) for layer in network.layers):
-        raise ValueError("all layers are frozen: there is nothing to train; see Network.unfreeze")
 
 
 def divergence(

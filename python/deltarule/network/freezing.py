@@ -10,7 +10,7 @@ from ..names import did_you_mean
 if TYPE_CHECKING:
     from .network import Network
 
-__all__ = ["change_layers"]
+__all__ = ["change_layers", "require_something_to_train"]
 
 
 def change_layers(network: Network, layers: tuple[int | str, ...], **changes: Any) -> None:
@@ -28,6 +28,12 @@ def change_layers(network: Network, layers: tuple[int | str, ...], **changes: An
         learning = [(getattr(layer, "trainable", True), getattr(layer, "lr_factor", 1.0)) for layer in changed]
         network._native.set_learning(learning)  # which refuses it while the network is being trained
     network.layers = changed
+
+
+def require_something_to_train(network: Network) -> None:
+    """ValueError where all layers are frozen."""
+    if not any(getattr(layer, "trainable", False) for layer in network.layers):
+        raise ValueError("all layers are frozen: there is nothing to train; see Network.unfreeze")
 
 
 def _number_of(layer: Any, names: list[str]) -> int:

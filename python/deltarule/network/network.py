@@ -165,10 +165,7 @@ class Network(Answers):
         KeyboardInterrupt
             Ctrl-C; the network keeps the weights of the last whole step.
         """
-        return fitting.fit(
-            self,
-            X,
-            y,
+        given = fitting.Arguments(
             loss=loss,
             optimizer=optimizer,
             epochs=epochs,
@@ -191,6 +188,7 @@ class Network(Answers):
             checkpoint_every=checkpoint_every,
             resume=resume,
         )
+        return fitting.fit(self, X, y, given)
 
     def freeze(self, *layers: int | str) -> None:
         """Leave the tensors of some layers as they are in the trainings to come; the others learn around them.

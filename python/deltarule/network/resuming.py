@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,6 +55,7 @@ class Resumable:
     ) -> None:
         self._file, self._network, self._course, self._task = file, network, course, task
         self._slots, self._data, self._marks, self._every = slots, data, marks, every
+        self._steps = 0  # since this run began; below 0 where it goes on inside an epoch
         task.last_finite = network._native.allocate()
         course.save = self.after_epoch
         if every[1]:
@@ -62,8 +63,15 @@ class Resumable:
 
     def after_epoch(self, is_last: bool) -> None:
         """Write, where it is time for it."""
-        if is_last or (self._every[0] and self._course.epochs_done % self._every[0] == 0):
+        epochs, steps = self._every
+        self._steps += self._steps_of_epoch()  # the loop makes no pause where the last step of an epoch is the one
+        if is_last or (epochs and self._course.epochs_done % epochs == 0) or (steps and self._steps % steps == 0):
             self._write(0, 0.0, 0.0)
+
+    def _steps_of_epoch(self) -> int:
+        if isinstance(self._data, StreamData):
+            return self._data.steps
+        return -(-self._data.training.inputs.n_samples // self._task.batch_size)
 
     def on_pause(self, epoch: int, step: int, loss_sum: float, weight_sum: float) -> None:
         """Write in the middle of an epoch."""
@@ -81,10 +89,10 @@ class Resumable:
             arrays |= self._named("epoch_start", task.last_finite)
         callbacks = []
         for number, watcher in enumerate(course.who_remember):
-            own: dict[str, Any] = watcher.state_dict()
+            own = _state_of(watcher)
             callbacks.append([type(watcher).__name__, _plain(own)])
             of_arrays = {key: value for key, value in own.items() if _is_array(value)}
-            arrays |= {f"callbacks/{number}/{key}": np.ascontiguousarray(value) for key, value in of_arrays.items()}
+            arrays |= {f"callbacks/{number}/{key}": _native(value) for key, value in of_arrays.items()}
         digest = getattr(self._data, "digest", b"") if step else b""
         self._file.write(
             Saved(
@@ -117,10 +125,15 @@ class Resumable:
         require_same(path, self._marks, saved.fingerprint)
         if isinstance(self._data, StreamData):
             self._data.require_same(path, saved)
-        if saved.epochs_done > course.epochs:
+        begun = saved.epochs_done + (saved.step > 0)
+        if begun > course.epochs:
             raise ValueError(
-                f"checkpoint={path!r} has {saved.epochs_done} epochs, more than epochs={course.epochs}: ask for at "
-                "least as many, or begin anew with resume=False"
+                f"checkpoint={path!r} has {begun} epochs{', the last of them begun' * (saved.step > 0)}, more than "
+                f"epochs={course.epochs}: ask for at least as many, or begin anew with resume=False"
+            )
+        if len(saved.carry) != task.carry.size or (saved.step and not self._has_step(saved.step)):
+            raise ValueError(
+                f"checkpoint={path!r} cannot be read: its numbers are damaged; begin anew with resume=False"
             )
         states = self._states(saved)
         parameters = self._flat("parameters", saved)
@@ -128,7 +141,14 @@ class Resumable:
         average = None if course.average is None else self._flat("average", saved)
         last_finite = self._flat("epoch_start", saved) if saved.step else None
         if course.schedule is not None:
-            course.schedule.restore(saved.schedule)
+            try:
+                course.schedule.restore(saved.schedule)
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"checkpoint={path!r} cannot be read: the state of its schedule is damaged: {error}; begin anew "
+                    "with resume=False"
+                ) from error
+        course.undo = self._way_back()
         network._native.assign(network._flat, parameters)
         if slots:
             task.state[...] = np.concatenate(slots)
@@ -140,9 +160,26 @@ class Resumable:
             task.last_finite[...] = last_finite
         network.epochs_trained = saved.epochs_trained
         course.resume(saved.epochs_done, saved.columns, saved.seconds, saved.first_step, saved.is_over)
+        self._steps = 0 if isinstance(self._data, StreamData) else -saved.step
         task.start = (saved.step, saved.loss_sum, saved.weight_sum)
         task.epochs = 0 if saved.is_over else course.epochs - saved.epochs_done
         return states
+
+    def _has_step(self, step: int) -> bool:
+        """Whether an epoch has one with this number; of a stream that was seen when it was gone through."""
+        return isinstance(self._data, StreamData) or step < self._steps_of_epoch()
+
+    def _way_back(self) -> Callable[[], None]:
+        """What makes the network what it was before, should a callback refuse to go on."""
+        network, flat = self._network, self._network._native.allocate()
+        flat[...] = network._flat
+        epochs_trained, loss = network.epochs_trained, network.loss
+
+        def undo() -> None:
+            network._native.assign(network._flat, flat)
+            network.epochs_trained, network.loss = epochs_trained, loss
+
+        return undo
 
     def _named(self, what: str, flat: Array) -> dict[str, Array]:
         return {f"{what}/{name}": array for name, array in self._network._read(flat).items()}
@@ -178,6 +215,26 @@ class Resumable:
             arrays = {key.removeprefix(start): array for key, array in saved.arrays.items() if key.startswith(start)}
             states.append({**plain, **arrays})
         return states
+
+
+def _state_of(watcher: Any) -> dict[str, Any]:
+    """What a callback remembers; TypeError where a file cannot keep it."""
+    state: dict[str, Any] = watcher.state_dict()
+    for key, value in state.items():
+        is_kept = value is None or isinstance(value, (str, bool, int, float, np.bool_, np.integer, np.floating))
+        if isinstance(value, np.ndarray):
+            is_kept = value.dtype.kind in "biuf" and value.dtype.itemsize <= 8
+        if not (is_kept and isinstance(key, str)):
+            raise TypeError(
+                f"the state_dict of {type(watcher).__name__} has {key!r}: {str(value)[:80]!r}: a checkpoint keeps "
+                "numbers, text, True, False, None and arrays of numbers, each under a name"
+            )
+    return state
+
+
+def _native(array: Array) -> Array:
+    """As safetensors writes it and gives it back."""
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 
 def _is_array(value: Any) -> bool:
@@ -226,7 +283,9 @@ def _digest(*parts: Any) -> str:
 
 
 def _named(value: Any) -> Any:
-    """A function by its name: its address is another in every process."""
+    """A function by its name: its address is another in every process. A number is one, whoever has made it."""
+    if isinstance(value, np.generic):
+        return value.item()
     if isinstance(value, Loss):
         return value.to_spec()
     if callable(value) and not isinstance(value, type):

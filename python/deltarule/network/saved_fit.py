@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..callbacks.state import read_path
 from .files import write_whole
 
 if TYPE_CHECKING:
@@ -60,15 +61,20 @@ class SavedFit:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        if not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"checkpoint={path!r} is {type(path).__name__}: expected a path")
-        self.path = os.fspath(path)
+        self.path = read_path("checkpoint", path)
         folder = os.path.dirname(os.path.abspath(self.path))
         if os.path.isdir(self.path):
             raise IsADirectoryError(f"checkpoint={self.path!r} is a folder: give the path of a file in it")
+        if os.path.exists(self.path) and not os.path.isfile(self.path):  # a device would be replaced, a pipe waited for
+            raise ValueError(f"checkpoint={self.path!r} is no regular file: give the path of one, or of one to be made")
         if not os.path.isdir(folder):
             raise FileNotFoundError(
                 f"checkpoint={self.path!r} cannot be written: there is no folder {folder!r}; create it first"
+            )
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(
+                f"checkpoint={self.path!r} cannot be written: nothing may be written into {folder!r}; choose another "
+                "folder, or ask for the permission"
             )
 
     def write(self, saved: Saved) -> None:
@@ -89,6 +95,11 @@ class SavedFit:
 
         if not os.path.exists(self.path):
             return None
+        if not os.access(self.path, os.R_OK):
+            raise PermissionError(
+                f"checkpoint={self.path!r} may not be read by this user: ask for the permission, or begin again with "
+                "resume=False"
+            )
         try:
             with safe_open(self.path, framework="numpy") as file:
                 text = (file.metadata() or {}).get(_FORMAT)
@@ -96,7 +107,8 @@ class SavedFit:
                     raise ValueError("it is no checkpoint of deltarule's fit")
                 arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
             return _parsed(text, arrays)
-        except (SafetensorError, ValueError, RecursionError, MemoryError) as error:
+        except (SafetensorError, ValueError, TypeError, AttributeError, RecursionError, MemoryError) as error:
+            # TypeError, AttributeError: numbers of a type that NumPy does not have, such as float8
             raise ValueError(
                 f"checkpoint={self.path!r} cannot be read: {error}; delete it, or begin again with resume=False"
             ) from error
@@ -120,9 +132,27 @@ def _parsed(text: str, arrays: dict[str, Array]) -> Saved:
             raise ValueError(f"{name} is {value!r}")
         if kind == "int" and not 0 <= value < 2**62:
             raise ValueError(f"{name} is {value!r}")
-    if not all(isinstance(column, list) for column in numbers["columns"].values()):
-        raise ValueError("its history has no columns")
+        if kind == "float":
+            (numbers[name],) = _floats(name, [value], 1)
+    beginning = numbers["beginning_of_stream"]
+    if beginning and not (len(beginning) == 2 and type(beginning[0]) is int and 0 <= beginning[0] < 2**62):
+        raise ValueError(f"beginning_of_stream is {str(beginning)[:100]}")
+    numbers["carry"] = _floats("carry", numbers["carry"], None)
+    for name, column in numbers["columns"].items():
+        numbers["columns"][name] = _floats(f"{name} of its history", column, numbers["epochs_done"])
     return Saved(**numbers, arrays=arrays)
+
+
+def _floats(name: str, values: Any, count: int | None) -> list[float]:
+    """A list of so many numbers, NaN and infinities among them."""
+    if not isinstance(values, list) or any(type(value) not in (int, float) for value in values):
+        raise ValueError(f"{name} is no list of numbers")
+    if count is not None and len(values) != count:
+        raise ValueError(f"{name} has {len(values)} numbers: expected {count}")
+    try:
+        return [float(value) for value in values]
+    except OverflowError:
+        raise ValueError(f"{name} has a number that is too large") from None
 
 
 def _digest(text: str, arrays: Mapping[str, Array]) -> str:

@@ -73,13 +73,15 @@ class StreamData:
                 "returns a new one for each epoch, such as the generator function itself, or train for one epoch"
             )
         self._network, self._stream, self._loss = network, stream, loss
-        self._class_weight, self._batch_size, self._shuffle = class_weight, batch_size, shuffle
+        self._class_weight: Mapping[Any, float] | None = class_weight
+        self._batch_size, self._shuffle = batch_size, shuffle
         self._function = None  # the user's loss of the piece under way
         self._open: ExitStack | None = None
         self._pieces: Iterator[_Piece] = iter(())
         self._pending: _Piece | None = None
         self._keeps_digest = keeps_digest
         self.digest = b""  # of all that was handed on in this epoch
+        self.steps = 0  # of this epoch that were handed on
         self.beginning: list[Any] = []  # the first epoch of this fit, and the digest of its first chunk
         epoch, steps = place or (network.epochs_trained, 0)
         self._skip = steps * batch_size  # rows that a resumed fit has trained on before
@@ -118,6 +120,7 @@ class StreamData:
             return None
         self._add(piece)
         assert piece.part is not None
+        self.steps += -(-piece.part.inputs.n_samples // self._batch_size)
         self._function = piece.part.prepared.loss if piece.part.prepared.targets is None else None
         return piece.part.for_core(self._network)
 
@@ -136,7 +139,7 @@ class StreamData:
             )  # the checkpoint was written at the end of a chunk, or inside the one that is pending
             if saved.digest_of_stream not in (now, self._with(self._pending).hex()):
                 seen.append((f"up to step {saved.step} of the epoch", saved.digest_of_stream, now))
-        if len(saved.beginning_of_stream) == 2 and self._stream.can_restart:
+        if saved.beginning_of_stream and self._stream.can_restart:
             self.beginning = saved.beginning_of_stream
             epoch, digest = self.beginning
             now = self._first_digest(epoch)
@@ -156,7 +159,11 @@ class StreamData:
 
     def fingerprint(self) -> str:
         """Of the source and of how it is read."""
-        return self._stream.fingerprint()
+        fingerprint = self._stream.fingerprint()
+        if self._class_weight is None:
+            return fingerprint
+        weights = sorted((str(label), float(weight)) for label, weight in self._class_weight.items())
+        return hashlib.blake2b(f"{fingerprint} {weights}".encode(), digest_size=16).hexdigest()
 
     def close(self) -> None:
         """End the epoch: its files are closed, its thread is gone."""
@@ -169,7 +176,7 @@ class StreamData:
         return self._stream.open(epoch, batch_size=self._batch_size, shuffle=self._shuffle, seed=seed)
 
     def _begin_epoch(self, epoch: int) -> None:
-        self._open, self.digest = ExitStack(), b""
+        self._open, self.digest, self.steps = ExitStack(), b"", 0
         self._pieces = self._open.enter_context(prefetched(self._chunks(epoch), self._convert))
 
     def _next(self) -> _Piece | None:
