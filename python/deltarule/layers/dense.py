@@ -50,9 +50,9 @@ class Dense:
 
     Examples
     --------
-    >>> Dense(3, "tanh")
-    Dense(units=3, activation='tanh', use_bias=True, init='auto', l1=0.0, l2=0.0, trainable=True,
-          lr_factor=1.0, name=None)
+    >>> layer = Dense(3, "tanh", l2=1e-4)
+    >>> layer.units, layer.activation, layer.l2
+    (3, 'tanh', 0.0001)
     """
 
     type: ClassVar[str] = "dense"

@@ -10,7 +10,7 @@ import numpy as np
 from ..layers import RNN, BatchNorm, Dense, Dropout, Layer, LayerNorm, Recurrent
 from ..names import require_integer
 from ..optimizers import find_optimizer
-from . import evaluating, preparing, recurrence
+from . import preparing, recurrence
 from .inputs import first_states, read_inputs
 from .structure import Array, Structure
 
@@ -224,13 +224,25 @@ class Answers(Structure):
         loss : str, Loss or callable, optional
             By default the loss of the last fit.
         metrics : sequence of str or callable
-            "accuracy", "mae", "mse", "r2", or functions ``metric(output, y) -> float``.
+            - "accuracy": the share of right classes (the largest output), or of right labels where each output is one.
+            - "top_5", "top_3", …: the share of samples whose class is among so many largest outputs.
+            - "f1": 2·TP / (2·TP + FP + FN), of one output; of several the mean over classes or labels (macro).
+            - "auc": the area under the ROC curve, ties counted half; of several the mean of each against the rest,
+              without those that none or all of the samples have. NaN where none is left.
+            - "mae", "mse", "r2": of numbers; r2 averaged over the outputs.
+            - A function ``metric(output, y) -> float``, by its name. It gets the network's output (with
+              binary_cross_entropy the probabilities) and the targets as the loss takes them: class indices, or a column
+              for each output.
+
+            Numbers are those of scikit-learn's defaults; sample weights do not count.
 
         Returns
         -------
         dict of str to float
             "loss" (penalties included) and each metric by its name.
         """
+        from . import evaluating
+
         return evaluating.evaluate(
             self, X, y, loss=loss, metrics=metrics, sample_weight=sample_weight, n_threads=n_threads, lengths=lengths
         )

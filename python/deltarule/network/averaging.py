@@ -43,10 +43,10 @@ class Average:
 
 def average_of(callbacks: Sequence[Any]) -> tuple[float | None, Sequence[Any]]:
     """The decay of the `EMA` among the callbacks, and the others, which are told of epochs."""
-    from ..callbacks.ema import EMA
+    if not isinstance(callbacks, (list, tuple)) or not callbacks:
+        return None, callbacks  # what is no list will be refused
+    from ..callbacks import EMA
 
-    if not isinstance(callbacks, (list, tuple)):
-        return None, callbacks  # which will be refused
     found = [callback for callback in callbacks if isinstance(callback, EMA)]
     if len(found) > 1:
         raise ValueError(f"callbacks holds {len(found)} EMA: a fit keeps one average")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from .network import Network
     from .structure import Array
 
-__all__ = ["ArrayData", "Part", "validation_part"]
+__all__ = ["ArrayData", "Part", "is_stream", "validation_part"]
 
 
 class Part(NamedTuple):
@@ -82,6 +83,12 @@ class ArrayData:
 
     def close(self) -> None:
         """Nothing was opened."""
+
+
+def is_stream(X: Any) -> bool:
+    """Whether X is a `Stream`; asked without importing what most fits do without."""
+    streams = sys.modules.get(f"{__package__.rpartition('.')[0]}.streams")
+    return streams is not None and isinstance(X, streams.Stream)
 
 
 def validation_part(network: Network, data: Any, loss: str | Loss | CustomLoss, like: Inputs) -> Part:

@@ -10,20 +10,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..callbacks.ema import EMA
 from ..errors import DivergenceError
 from ..history import History
 from ..lbfgs import LBFGS
 from ..losses import CustomLoss, Loss
-from ..metrics import find_metrics
 from ..names import require_integer, require_number
 from ..optimizers import find_optimizer
 from .averaging import Average, average_of
 from .course import Course
-from .evaluating import measure
-from .fit_data import ArrayData
+from .fit_data import ArrayData, is_stream
 from .freezing import require_something_to_train
-from .full_batch import check_full_batch, fit_full_batch
 from .loop import Result, Task, run
 from .preparing import optimizer_for_core
 from .recurrence import bytes_of_fit, cut_of, require_memory
@@ -115,12 +111,20 @@ def _checked(network: Network, given: Arguments) -> _Checked:
         clip_norm=0.0 if given.clip_norm is None else require_number("clip_norm", given.clip_norm, above=0.0),
         clip_value=0.0 if given.clip_value is None else require_number("clip_value", given.clip_value, above=0.0),
         threads=network._threads(given.n_threads),
-        metrics=find_metrics(given.metrics),
+        metrics=_metrics(given.metrics),
         decay=decay,
         callbacks=callbacks,
         file=file,
         every=every,
     )
+
+
+def _metrics(metrics: Any) -> list[tuple[str, Metric]]:
+    if isinstance(metrics, (list, tuple)) and not metrics:
+        return []
+    from ..metrics import find_metrics
+
+    return find_metrics(metrics)
 
 
 def _fit_steps(
@@ -189,6 +193,9 @@ def _fit_full_batch(
     network: Network, optimizer: LBFGS, data: ArrayData | StreamData, given: Arguments, checked: _Checked
 ) -> History:
     """All samples at once, by SciPy's loop."""
+    from ..callbacks import EMA
+    from .full_batch import check_full_batch, fit_full_batch
+
     training = data.training
     check_full_batch(
         network, optimizer, training.inputs.n_samples, epochs=checked.epochs, batch_size=checked.batch_size,
@@ -251,9 +258,7 @@ def _data(
     network: Network, X: Any, y: Any, given: Arguments, checked: _Checked, place: tuple[int, int] | None
 ) -> ArrayData | StreamData:
     """What there is to train on, in memory or read chunk by chunk."""
-    from ..streams import Stream
-
-    if not isinstance(X, Stream):
+    if not is_stream(X):
         return ArrayData(
             network, X, y, loss=given.loss, sample_weight=given.sample_weight, class_weight=given.class_weight,
             lengths=given.lengths, validation_data=given.validation_data, validation_split=given.validation_split,
@@ -283,6 +288,8 @@ def measurement(
     """What adds the metrics to the logs of an epoch: on the training data, where they are in memory, and the others."""
     if not metrics:
         return None
+    from .evaluating import measure
+
     parts = [("", data.training)] if data.next_piece is None else []
     if data.validation is not None:
         parts.append(("val_", data.validation))

@@ -256,9 +256,10 @@ def fingerprint(network: Network, data: ArrayData | StreamData, settings: Mappin
     stream = getattr(data, "fingerprint", None)
     return {
         "network": _digest(json.dumps(network.spec(), sort_keys=True).encode()),
+        # Before the data, since what becomes of the targets depends on the loss
+        "settings": _digest(repr({name: _named(value) for name, value in sorted(settings.items())}).encode()),
         "data": _digest(*_parts(data.training)) if stream is None else stream(),
         "validation data": "none" if validation is None else _digest(*_parts(validation)),
-        "settings": _digest(repr({name: _named(value) for name, value in sorted(settings.items())}).encode()),
     }
 
 

@@ -71,7 +71,7 @@ class SavedFit:
             raise FileNotFoundError(
                 f"checkpoint={self.path!r} cannot be written: there is no folder {folder!r}; create it first"
             )
-        if not os.access(folder, os.W_OK | os.X_OK):
+        if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
             raise PermissionError(
                 f"checkpoint={self.path!r} cannot be written: nothing may be written into {folder!r}; choose another "
                 "folder, or ask for the permission"
@@ -95,11 +95,14 @@ class SavedFit:
 
         if not os.path.exists(self.path):
             return None
-        if not os.access(self.path, os.R_OK):
+        try:
+            with open(self.path, "rb"):
+                pass  # safetensors says of a file that may not be read that it is not there
+        except PermissionError as error:
             raise PermissionError(
                 f"checkpoint={self.path!r} may not be read by this user: ask for the permission, or begin again with "
                 "resume=False"
-            )
+            ) from error
         try:
             with safe_open(self.path, framework="numpy") as file:
                 text = (file.metadata() or {}).get(_FORMAT)
@@ -169,8 +172,9 @@ def require_same(path: str, here: Mapping[str, str], there: Mapping[str, Any]) -
         found = there.get(what)
         if own != found:
             raise ValueError(
-                f"checkpoint={path!r} is of another fit: its {what} has the fingerprint {found}, that of this fit is "
-                f"{own}; go on with what it was written for, or begin anew with another path or resume=False"
+                f"checkpoint={path!r} is of another fit: the fingerprint of its {what} is {str(found)[:64]}, that of "
+                f"this fit's is {own}; go on with what it was written for, or begin anew with another path or "
+                "resume=False"
             )
 
 
