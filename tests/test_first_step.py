@@ -96,7 +96,7 @@ def measure(sizes: list[int], batch: int, repetitions: int, of_calls: bool) -> R
 def best(kind: str, *arguments: Any) -> list[float]:
     """The ratios of one process after the other, until one is good; the last is the best, or none is good."""
     ratios: list[float] = []
-    while len(ratios) < PROCESSES and (not ratios or ratios[-1] >= 2):
+    while len(ratios) < PROCESSES and not (ratios and 0 < ratios[-1] < 2):  # below 0: the page's time was none
         ratios.append(getattr(measure(*arguments), kind))
     return ratios
 
