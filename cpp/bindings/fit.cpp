@@ -61,12 +61,12 @@ void fit_many(const py::list& networks, const py::list& tasks, int threads, cons
             return stop.load();
         };
         for (std::size_t i = next++; i < calls.size() && !stop; i = next++) {
-            {
-                const InPython in_python;
-                calls[i]->begin();
-            }
-            calls[i]->run(interrupted);
             try {
+                {
+                    const InPython in_python;
+                    calls[i]->begin(); // where a Ctrl-C may come to light
+                }
+                calls[i]->run(interrupted);
                 const InPython in_python;
                 after_each(i, calls[i]->result(nullptr));
                 calls[i].reset(); // its network is free again

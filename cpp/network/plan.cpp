@@ -248,7 +248,7 @@ template <class T> std::array<Range, 2> Plan<T>::tiles_of(int thread, int thread
         const double middle = before + cost_of(tile) / 2;
         before += cost_of(tile);
         if (middle < total * thread / threads) continue;
-        if (middle >= total * (thread + 1) / threads) {
+        if (thread + 1 < threads && middle >= total * (thread + 1) / threads) { // zero cost: the last one takes it
             mine.last = tile;
             break;
         }

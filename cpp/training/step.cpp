@@ -102,7 +102,7 @@ template <class T> void Step<T>::update(const T* gradient, Index offset, Index c
 template <class T> void Step<T>::average(Index offset, Index count) const {
     if (!averaging_.average) return;
     const T* const now = plan_.parameters() + offset;
-    if (*averaging_.steps == 0)
+    if (*averaging_.steps == 0 || averaging_.decay == 0) // which rounding would not quite reach
         std::copy_n(now, count, averaging_.average + offset);
     else
         plan_.model().kernels().approach(averaging_.average + offset, now, count, static_cast<T>(1 - averaging_.decay));

@@ -21,11 +21,12 @@ from .network import Network
 from .network.course import Course
 from .network.fit_data import ArrayData
 from .network.fitting import divergence, measurement
-from .network.inputs import has_recurrent
+from .network.freezing import require_something_to_train
 from .network.loop import Result, Task, get_ready
 from .network.preparing import optimizer_for_core
 from .network.structure import fit_many
 from .optimizers import find_optimizer
+from .threads import available_threads, resolve_threads
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -99,8 +100,10 @@ class Trained(Sequence[Network]):
         Raises
         ------
         ValueError
-            There is no such column, or no network with a finite number there.
+            There is no such column, or no network with a finite number there, or none at all.
         """
+        if not self.networks:
+            raise ValueError("no network was trained: there is no best one")
         column = monitor or ("val_loss" if any("val_loss" in history for history in self.histories) else "loss")
         values = self.final(column) * (-1 if higher_is_better(column) else 1)
         if not np.isfinite(values).any():
@@ -179,13 +182,18 @@ def train_many(
     ------
     TypeError, ValueError
         Bad arguments or data; no network has changed.
+    RuntimeError
+        One of the networks is being trained already; no network has changed.
     KeyboardInterrupt
         Ctrl-C; networks keep the weights of their last whole step.
+    Exception
+        What a loss or a metric of your own raised: after all other networks were trained to their end, while its own
+        kept the weights of its last whole step.
 
     Notes
     -----
     A network that diverges is no error here: the others go on, and it is found in `Trained.errors`. Its weights are
-    those of its last finite epoch.
+    those of its last finite epoch. `LBFGS` and a `deltarule.stream` are for `Network.fit`.
 
     Examples
     --------
@@ -197,6 +205,8 @@ def train_many(
     >>> len(trained), trained.best() in networks
     (6, True)
     """
+    from .streams import Stream
+
     every = _networks(networks)
     count = len(every)
     chosen = [find_optimizer(one) for one in _each("optimizer", optimizer, count)]
@@ -212,28 +222,41 @@ def train_many(
         if isinstance(one, LBFGS):
             raise ValueError(f"optimizer={one!r} is SciPy's loop, one network at a time: use Network.fit for it")
     found_metrics = find_metrics(metrics)
-    asked, available = every[0]._threads(n_threads) if every else (1, 1)
+    threads = resolve_threads(n_threads) or available_threads()
+    shows = require_integer("verbose", int(verbose) if isinstance(verbose, bool) else verbose, least=0) > 0
+    if isinstance(X, Stream):
+        raise TypeError("X is a stream, which is read by one fit at a time: give arrays, or train with Network.fit")
 
     seen: dict[Any, ArrayData] = {}
-    tasks, courses, data_of = [], [], []
-    for network, with_optimizer, n_epochs, rows in zip(every, chosen, counts, sizes, strict=True):
+    data_of = []
+    for place, network in enumerate(every):
         key = _what_data_depends_on(network)
-        if key not in seen:
-            seen[key] = ArrayData(
-                network, X, y, loss=loss, sample_weight=sample_weight, class_weight=class_weight, lengths=None,
-                validation_data=validation_data, validation_split=validation_split,
-            )  # fmt: skip
-        data = seen[key]
+        try:
+            require_something_to_train(network)
+            if key not in seen:
+                seen[key] = ArrayData(
+                    network, X, y, loss=loss, sample_weight=sample_weight, class_weight=class_weight, lengths=None,
+                    validation_data=validation_data, validation_split=validation_split,
+                )  # fmt: skip
+        except (TypeError, ValueError) as refusal:
+            refusal.add_note(f"This is about networks[{place}].")
+            raise
+        data_of.append(seen[key])
+    schedules = [
+        None if one.schedule is None else one.schedule.begin(n_epochs, -(-len(data.training.inputs.features) // rows))
+        for one, data, n_epochs, rows in zip(chosen, data_of, counts, sizes, strict=True)
+    ]
+    tasks, courses = [], []
+    for network, data, with_optimizer, schedule, n_epochs, rows in zip(
+        every, data_of, chosen, schedules, counts, sizes, strict=True
+    ):
         tasks.append(_task(network, data, with_optimizer, n_epochs, rows, bool(shuffle), clip))
-        steps = -(-len(data.training.inputs.features) // rows)
-        schedule = None if with_optimizer.schedule is None else with_optimizer.schedule.begin(n_epochs, steps)
         course = Course(n_epochs, [], schedule=schedule, measure=measurement(network, data, found_metrics, (1, 1)))
         if course.is_eventful:
             tasks[-1].after_epoch = course.after_epoch
         if schedule is not None:
             tasks[-1].rates = course.rates
         courses.append(course)
-        data_of.append(data)
 
     settle = [
         get_ready(network, data.training.prepared.found, task)
@@ -248,14 +271,16 @@ def train_many(
         histories[number] = History(courses[number].history(result, data_of[number].validation is not None))
         if isinstance(result.raised, Exception):
             errors[number] = result.raised
+        elif result.raised is not None:  # Ctrl-C while a metric was measured: all are to end
+            raise result.raised
         elif result.end == "diverged":
             errors[number] = divergence(
                 every[number], result.where, counts[number], chosen[number].first_lr, histories[number]
             )
         bar.update()
 
-    with _progress(count, verbose) as bar:
-        fit_many([network._native for network in every], tasks, max(1, asked or available), after_each)
+    with _progress(count, shows) as bar:
+        fit_many([network._native for network in every], tasks, threads, after_each)
     for error in errors:
         if error is not None and not isinstance(error, DivergenceError):
             raise error
@@ -330,15 +355,11 @@ def _each(argument: str, value: Any, count: int) -> list[Any]:
 def _what_data_depends_on(network: Network) -> tuple[Any, ...]:
     """Networks that agree in this take the same arrays."""
     last = network._last
-    sequences = [getattr(layer, "return_sequences", None) for layer in network.layers]
-    return (
-        network.dtype.name, network.input_shape, has_recurrent(network), tuple(sequences), last.units,
-        last.activation_name,
-    )  # fmt: skip
+    sequences = tuple(getattr(layer, "return_sequences", None) for layer in network.layers)  # None: not recurrent
+    return network.dtype, network.input_shape, sequences, last.units, last.activation_name
 
 
-def _progress(count: int, verbose: int) -> Any:
+def _progress(count: int, shows: bool) -> Any:
     from tqdm.auto import tqdm
 
-    shows = require_integer("verbose", int(verbose) if isinstance(verbose, bool) else verbose, least=0)
     return tqdm(total=count, unit="network", dynamic_ncols=True, disable=not shows)

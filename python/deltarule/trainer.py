@@ -12,6 +12,7 @@ from .errors import DivergenceError
 from .losses import Loss, find_loss
 from .names import require_number
 from .network import Network
+from .network.freezing import require_something_to_train
 from .network.inputs import has_recurrent
 from .network.preparing import check_output, optimizer_for_core, output_weights, prepare
 from .network.recurrence import cut_of, require_workspace

@@ -33,6 +33,18 @@ class Part(NamedTuple):
         return self.inputs.for_core(), self.prepared.targets, weights
 
 
+    def first(self, network: Network, rows: int) -> Part:
+        """Its first samples."""
+        inputs, prepared, y = self
+        rows = min(rows, inputs.n_samples)
+        places = rows * (inputs.features.shape[1] if gives_sequences(network, inputs) else 1)
+        targets, weights = prepared.targets, prepared.weights
+        of_rows = prepared._replace(
+            targets=None if targets is None else targets[:places], weights=None if weights is None else weights[:rows]
+        )
+        return Part(inputs.part(slice(rows)), of_rows, np.asarray(y)[:rows] if targets is None else None)
+
+
 class ArrayData:
     """All samples in memory, perhaps some of them held out.
 

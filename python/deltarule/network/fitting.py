@@ -288,6 +288,7 @@ def measurement(
     """What adds the metrics to the logs of an epoch: on the training data, where they are in memory, and the others."""
     if not metrics:
         return None
+    from ..metrics import METRICS
     from .evaluating import measure
 
     parts = [("", data.training)] if data.next_piece is None else []
@@ -295,6 +296,10 @@ def measurement(
         parts.append(("val_", data.validation))
     if not parts:
         raise ValueError("metrics with a stream are measured on the validation data: pass validation_data=(X, y)")
+
+    named = [(name, metric) for name, metric in metrics if name in METRICS]
+    for _, part in parts:  # what does not suit the targets is refused now, and not after the first epoch
+        measure(network, part.first(network, 32), named, threads)
 
     def add(logs: dict[str, float]) -> None:
         for start, part in parts:

@@ -229,6 +229,11 @@ class Network(Answers):
         ----------
         *layers : int or str
             As in `freeze`.
+
+        Notes
+        -----
+        A `fit` begins with a new optimizer. A `Trainer` goes on with the one it has, whose count of steps is that of the
+        network: Adam's bias correction, for instance, does not begin again for the layer. Make a new Trainer for that.
         """
         change_layers(self, layers, trainable=True)
 

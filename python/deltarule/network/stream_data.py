@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
@@ -11,7 +12,6 @@ from ..losses import CustomLoss, Loss
 from ..streams.chunk import Chunk, hash_chunk
 from ..streams.prefetch import prefetched
 from .fit_data import Part, validation_part
-from .inputs import Inputs, gives_sequences
 from .preparing import prepare, with_class_weight
 
 if TYPE_CHECKING:
@@ -132,20 +132,17 @@ class StreamData:
 
     def require_same(self, path: str, saved: Saved) -> None:
         """ValueError where what a checkpoint's fit has read is not what comes now."""
-        seen = []  # (what, in the checkpoint, now)
+        self.beginning = saved.beginning_of_stream
+        what, before, now = "", "", ""
         if saved.step and self._pending is not None:
-            now = (
-                self.digest.hex()
-            )  # the checkpoint was written at the end of a chunk, or inside the one that is pending
-            if saved.digest_of_stream not in (now, self._with(self._pending).hex()):
-                seen.append((f"up to step {saved.step} of the epoch", saved.digest_of_stream, now))
-        if saved.beginning_of_stream and self._stream.can_restart:
-            self.beginning = saved.beginning_of_stream
-            epoch, digest = self.beginning
-            now = self._first_digest(epoch)
-            if digest != now:
-                seen.append(("at the beginning", digest, now))
-        for what, before, now in seen:
+            what, before = f"up to step {saved.step} of the epoch", saved.digest_of_stream
+            now = self._with(self._pending).hex()  # the one that it goes on in had been handed on
+        elif self.beginning and self._stream.can_restart:
+            epoch, before = self.beginning
+            # Not while the epoch is open, which then begins again: many an object can be gone through once at a time.
+            self.close()
+            what, now = "at the beginning", self._first_digest(epoch)
+        if before != now:
             raise ValueError(
                 f"checkpoint={path!r} is of another stream: what was read {what} has the fingerprint {before}, and now "
                 f"{now}; go on with the data that it was written for, or begin anew with resume=False"
@@ -184,15 +181,7 @@ class StreamData:
 
     def _example(self, part: Part) -> Part:
         """What the loop's memory is planned by: a batch of its own, which holds on to no chunk."""
-        inputs, prepared, _ = part
-        rows = min(self._batch_size, inputs.n_samples)
-        places = rows * (inputs.features.shape[1] if gives_sequences(self._network, inputs) else 1)
-        features, lengths = inputs.part(slice(rows))
-        example = prepared._replace(
-            targets=None if prepared.targets is None else prepared.targets[:places].copy(),
-            weights=None if prepared.weights is None else prepared.weights[:rows].copy(),
-        )
-        return Part(Inputs(features.copy(), lengths), example, None)
+        return copy.deepcopy(part.first(self._network, self._batch_size)._replace(y=None))
 
     def _add(self, piece: _Piece) -> None:
         if self._keeps_digest:
