@@ -263,6 +263,7 @@ class Trainer:
         """
         network = self.network
         network._require_built()
+        require_something_to_train(network)
         flat = network._flat_from(gradients, "gradients", trained=True)
         self._start()
         self._follow_schedule()

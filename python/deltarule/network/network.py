@@ -232,8 +232,8 @@ class Network(Answers):
 
         Notes
         -----
-        A `fit` begins with a new optimizer. A `Trainer` goes on with the one it has, whose count of steps is that of the
-        network: Adam's bias correction, for instance, does not begin again for the layer. Make a new Trainer for that.
+        A `fit` begins with a new optimizer. A `Trainer` goes on with the one it has, whose count of steps is that of
+        the network: Adam's bias correction, for instance, does not begin again for the layer; a new Trainer's does.
         """
         change_layers(self, layers, trainable=True)
 

@@ -181,7 +181,9 @@ class StreamData:
 
     def _example(self, part: Part) -> Part:
         """What the loop's memory is planned by: a batch of its own, which holds on to no chunk."""
-        return copy.deepcopy(part.first(self._network, self._batch_size)._replace(y=None))
+        inputs, prepared, _ = part.first(self._network, self._batch_size)
+        arrays = {name: copy.copy(getattr(prepared, name)) for name in ("targets", "weights")}
+        return Part(inputs._replace(features=inputs.features.copy()), prepared._replace(**arrays), None)
 
     def _add(self, piece: _Piece) -> None:
         if self._keeps_digest:
