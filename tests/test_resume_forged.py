@@ -59,7 +59,7 @@ NUMBERS: list[tuple[str, Any]] = [
     ("step", -1), ("step", 5), ("step", 10**15), ("step", 2**62), ("step", 0.5),
     ("loss_sum", "x"), ("loss_sum", None), ("loss_sum", 10**400), ("loss_sum", True), ("weight_sum", -(10**400)),
     ("weight_sum", []), ("first_step", -1), ("first_step", "0"), ("seconds", 10**400), ("seconds", {}),
-    ("is_over", 1), ("is_over", "no"), ("is_over", None),
+    ("stopped_by", 1), ("stopped_by", ["no"]), ("stopped_by", [7]), ("stopped_by", None),
     ("columns", []), ("columns", {"loss": 1.0}), ("columns", {"loss": []}), ("columns", {"loss": ["1"]}),
     ("columns", {"loss": [1.0, 2.0]}), ("columns", {"loss": [True]}), ("columns", {"loss": [10**400]}),
     ("columns", {"loss": [[1.0]]}), ("columns", {"loss": {"0": 1.0}}),

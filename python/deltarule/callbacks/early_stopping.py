@@ -122,9 +122,13 @@ class EarlyStopping:
 
     def on_fit_end(self, network: Network) -> None:
         """Give the network its best weights."""
-        self._network = None
-        if self._weights:
-            network.load_state_dict(self._weights)
+        weights, self._network, self._weights = self._weights, None, {}  # no network is kept after its fit
+        if weights:
+            network.load_state_dict(weights)
+
+    def is_over(self) -> bool:
+        """Whether it would still end a fit that is resumed, with the patience that it has now."""
+        return self.stopped_epoch is not None
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed fit needs to stop at the same epoch with the same weights: numbers and arrays."""

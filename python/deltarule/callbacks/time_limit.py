@@ -48,6 +48,10 @@ class TimeLimit:
     def _elapsed(self) -> float:
         return self._before + time.monotonic() - self._began
 
+    def is_over(self) -> bool:
+        """Whether it would still end a fit that is resumed, with the seconds that it has now."""
+        return self._elapsed() >= self.seconds
+
     def state_dict(self) -> dict[str, Any]:
         """The time that is over."""
         return {"elapsed": self._elapsed()}

@@ -59,7 +59,8 @@ class Course:
         self.seconds_before = 0.0
         self.first_step = 0  # of the epoch under way, counted over all epochs
         self._next_step = 0
-        self.is_over = False  # a watcher has asked for the end
+        self.began: Callable[[], None] | None = None  # called when all have been told of the beginning
+        self.stopped_by: list[int] = []  # who has asked for the end: places in who_remember, -1 for another
         self._start = time.monotonic()
 
     @property
@@ -87,10 +88,15 @@ class Course:
                 self.schedule.see(logs)
                 self.first_step = self._next_step
             answers = [call(watcher, "on_epoch_end", number, dict(logs)) for watcher in self.watchers]
-        self.is_over = any(isinstance(answer, (bool, np.bool_)) and bool(answer) for answer in answers)
+        who_stop = [
+            watcher
+            for watcher, answer in zip(self.watchers, answers, strict=True)
+            if isinstance(answer, (bool, np.bool_)) and bool(answer)
+        ]
+        self.stopped_by = [self.who_remember.index(one) if one in self.who_remember else -1 for one in who_stop]
         if self.save is not None:
-            self.save(self.is_over or self.epochs_done == self.epochs)
-        return self.is_over
+            self.save(bool(self.stopped_by) or self.epochs_done == self.epochs)
+        return bool(self.stopped_by)
 
     @property
     def seconds_so_far(self) -> float:
@@ -98,13 +104,22 @@ class Course:
         return self.seconds_before + time.monotonic() - self._start
 
     def resume(
-        self, epochs: int, columns: dict[str, list[float]], seconds: float, first_step: int, is_over: bool
+        self, epochs: int, columns: dict[str, list[float]], seconds: float, first_step: int, stopped_by: list[int]
     ) -> None:
         """Go on where another run of this fit has ended."""
         self.epochs_done = self.epochs_resumed = epochs
         self.columns = {name: list(column) for name, column in columns.items()}
-        self.seconds_before, self.first_step, self.is_over = seconds, first_step, is_over
+        self.seconds_before, self.first_step, self.stopped_by = seconds, first_step, stopped_by
         self._start = time.monotonic()
+
+    def epochs_left(self) -> int:
+        """How many are still to come: none where one who asked for the end before would do so again."""
+        # Whoever cannot be asked whether it is still over has said so once and for all.
+        who_stopped = [
+            getattr(self.who_remember[place], "is_over", None) if place >= 0 else None for place in self.stopped_by
+        ]
+        is_over = any(ask is None or ask() for ask in who_stopped)
+        return 0 if is_over else self.epochs - self.epochs_done
 
     def _note(self, logs: dict[str, float]) -> None:
         for name, value in logs.items():
@@ -134,4 +149,6 @@ class Course:
             endings.callback(call, watcher, "on_fit_end", network)
         for watcher, state in zip(self.who_remember if states else [], states or [], strict=True):
             call(watcher, "load_state_dict", state)
+        if self.began is not None:
+            self.began()
         going_back.pop_all()

@@ -77,6 +77,7 @@ class _Checked(NamedTuple):
     callbacks: Sequence[Any]
     file: SavedFit | None
     every: tuple[int, int]  # (epochs, steps) between two checkpoints
+    was_built: bool  # or the data have told the network how many features there are
 
 
 def fit(network: Network, X: Any, y: Any, given: Arguments) -> History:
@@ -116,6 +117,7 @@ def _checked(network: Network, given: Arguments) -> _Checked:
         callbacks=callbacks,
         file=file,
         every=every,
+        was_built=network._native is not None,
     )
 
 
@@ -176,7 +178,12 @@ def _fit_steps(
         marks = fingerprint(network, data, _decisive(found, given, checked))
         resumable = Resumable(checked.file, network, course, task, slots, data, marks, checked.every)
         if saved is not None:
-            states = resumable.restore(saved)
+            try:
+                states = resumable.restore(saved)
+            except ValueError:
+                if not checked.was_built:
+                    network._unbuild()
+                raise
             network.loss = found
     if course.is_eventful:
         task.after_epoch = course.after_epoch

@@ -143,9 +143,10 @@ class Network(Answers):
         checkpoint_every : int or str, default=1
             Epochs between two of them; or for instance "500 steps", within epochs, too.
         resume : bool, default=False
-            Go on from the checkpoint, where there is one, whatever the network's weights are now: the fit ends with the
-            same bits as if it had never been interrupted. Another network, other data or settings are refused; epochs
-            may grow, n_threads, verbose and checkpoint_every may be any.
+            Go on from the checkpoint, where there is one, whatever the network's weights are now; where there is none
+            yet, begin with them. The fit ends with the same bits as if it had never been interrupted. Another network,
+            other data or settings are refused (a loss of your own is known by its name only); epochs may grow, and so may
+            what a callback has stopped at; n_threads, verbose and checkpoint_every may be any.
 
         Returns
         -------

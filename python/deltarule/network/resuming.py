@@ -61,6 +61,10 @@ class Resumable:
         if every[1]:
             task.pause = (every[1], self.on_pause)
 
+    def _ask_again(self) -> None:
+        """Whether it is still over, now that the callbacks have their states and perhaps more patience."""
+        self._task.epochs = self._course.epochs_left()
+
     def after_epoch(self, is_last: bool) -> None:
         """Write, where it is time for it."""
         epochs, steps = self._every
@@ -104,7 +108,7 @@ class Resumable:
                 weight_sum=weight_sum,
                 first_step=course.first_step,
                 seconds=course.seconds_so_far,
-                is_over=course.is_over,
+                stopped_by=course.stopped_by,
                 columns=course.columns,
                 carry=task.carry.tolist(),
                 average_steps=0 if average is None else int(average.steps[0]),
@@ -159,10 +163,10 @@ class Resumable:
         if last_finite is not None and task.last_finite is not None:
             task.last_finite[...] = last_finite
         network.epochs_trained = saved.epochs_trained
-        course.resume(saved.epochs_done, saved.columns, saved.seconds, saved.first_step, saved.is_over)
+        course.resume(saved.epochs_done, saved.columns, saved.seconds, saved.first_step, saved.stopped_by)
         self._steps = 0 if isinstance(self._data, StreamData) else -saved.step
         task.start = (saved.step, saved.loss_sum, saved.weight_sum)
-        task.epochs = 0 if saved.is_over else course.epochs - saved.epochs_done
+        course.began = self._ask_again
         return states
 
     def _has_step(self, step: int) -> bool:

@@ -41,7 +41,7 @@ class Saved:
     weight_sum: float
     first_step: int  # of that epoch, counted over all
     seconds: float
-    is_over: bool
+    stopped_by: list[int]  # who has asked for the end: places among `callbacks`, -1 for one without a state
     columns: dict[str, list[float]]
     carry: list[float]  # of the optimizer
     average_steps: int
@@ -140,6 +140,8 @@ def _parsed(text: str, arrays: dict[str, Array]) -> Saved:
     beginning = numbers["beginning_of_stream"]
     if beginning and not (len(beginning) == 2 and type(beginning[0]) is int and 0 <= beginning[0] < 2**62):
         raise ValueError(f"beginning_of_stream is {str(beginning)[:100]}")
+    if not all(type(place) is int and -1 <= place < len(numbers["callbacks"]) for place in numbers["stopped_by"]):
+        raise ValueError(f"stopped_by is {str(numbers['stopped_by'])[:100]}")
     numbers["carry"] = _floats("carry", numbers["carry"], None)
     for name, column in numbers["columns"].items():
         numbers["columns"][name] = _floats(f"{name} of its history", column, numbers["epochs_done"])

@@ -129,6 +129,10 @@ class Structure:
                 columns = int(features.shape[-1])
                 self._build(columns if features.ndim == 2 else (None, columns))
 
+    def _unbuild(self) -> None:
+        """As if no data had come: they were refused."""
+        self._native = self._flat = self._shape = None
+
     def _require_built(self) -> None:
         if self._native is None:
             raise ValueError(
