@@ -145,8 +145,8 @@ class Network(Answers):
         resume : bool, default=False
             Go on from the checkpoint, where there is one, whatever the network's weights are now; where there is none
             yet, begin with them. The fit ends with the same bits as if it had never been interrupted. Another network,
-            other data or settings are refused (a loss of your own is known by its name only); epochs may grow, and so may
-            what a callback has stopped at; n_threads, verbose and checkpoint_every may be any.
+            other data or settings are refused (a loss of your own is known by its name only). epochs may grow, and so
+            may a callback's patience; n_threads, verbose and checkpoint_every may be any.
 
         Returns
         -------
