@@ -261,6 +261,39 @@ class TestCSVLogger:
         self.resumed(path, state, range(1, 3), append=True)
         assert self.read(path)["epoch"] == [0, 1, 0, 1, 2]
 
+    def test_a_resumed_fit_keeps_them_before_its_first_line_too(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.csv"
+        self.written(path, 0, 2)
+        state = self.written(path, 0, 1, append=True)  # of a checkpoint within the first epoch
+        self.resumed(path, state, range(2), append=True)
+        assert self.read(path)["epoch"] == [0, 1, 0, 1]
+
+    @pytest.mark.parametrize("append", [False, True])
+    def test_resumed_twice_before_the_next_line(self, tmp_path: Path, append: bool) -> None:
+        path = tmp_path / "log.csv"
+        state = self.written(path, 2, 3, append=append)
+        logger = CSVLogger(path, append=append)
+        logger.on_fit_begin(None)
+        logger.load_state_dict(state)
+        state = logger.state_dict()  # a checkpoint within the epoch, after which the fit is killed
+        logger.on_fit_end(None)
+        self.resumed(path, state, range(2, 4), append=append)
+        assert self.read(path)["epoch"] == [0, 1, 2, 3]
+
+    def test_a_file_without_an_end_of_line_takes_no_memory(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.csv"
+        with path.open("wb") as file:
+            file.truncate(1 << 36)  # takes no room on the disk either
+        train(new(), 1, CSVLogger(path))
+        assert self.read(path)["epoch"] == [0]
+
+    @pytest.mark.parametrize("callback", [CSVLogger, Checkpoint])
+    def test_devices_are_no_files(self, callback: Any) -> None:
+        network = new()
+        with pytest.raises(ValueError, match=r"'/dev/null' is a device or a pipe: give the path of a file"):
+            train(network, 1, callback("/dev/null"))
+        assert network.epochs_trained == 0
+
     @pytest.mark.parametrize("damage", ["gone", "empty", "shorter", "windows"])
     def test_a_resumed_fit_goes_on_with_what_is_left(self, tmp_path: Path, damage: str) -> None:
         path = tmp_path / "log.csv"

@@ -318,3 +318,49 @@ class TestUsage:
     def test_nothing_at_all_shows_the_help(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main([]) == 2
         assert "demo" in capsys.readouterr().err
+
+
+class TestNothingIsLost:
+    def test_the_data_is_not_written_over(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        data = flowers(tmp_path / "flowers.csv")
+        before = data.read_bytes()
+        (tmp_path / "link").symlink_to(data)
+        for out in (str(data), str(tmp_path / "." / "flowers.csv"), str(tmp_path / "link")):
+            message = refused(capsys, "train", str(data), "--target", "kind", "--out", out)
+            assert "would be written over" in message
+        assert data.read_bytes() == before
+
+    def test_nor_the_model(self, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        data, before = tmp_path / "flowers.csv", model.read_bytes()
+        capsys.readouterr()
+        for out in (model, data):
+            assert "would be written over" in refused(capsys, "predict", str(model), str(data), "--out", str(out))
+        assert model.read_bytes() == before
+        assert main(["predict", str(model), str(data), "--out", str(tmp_path / "p.csv")]) == 0
+        assert main(["predict", str(model), str(data), "--out", str(tmp_path / "p.csv")]) == 0  # its own, once more
+
+    @pytest.mark.skipif(not Path("/dev/null").exists(), reason="there is no /dev/null")
+    def test_nor_a_device(self, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        capsys.readouterr()
+        arguments = ("predict", str(model), str(tmp_path / "flowers.csv"), "--out", "/dev/null")
+        assert "no ordinary file" in refused(capsys, *arguments)
+
+
+def test_a_file_does_not_command_the_terminal(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = dr.Network([dr.Dense(1, name="\x1b[31mred" + "x" * 5000)], input_shape=2)
+    network.save(tmp_path / "a")
+    forged = (tmp_path / "a").read_bytes()
+    (tmp_path / "a").write_bytes(forged.replace(b'"input_shape\\": [2]', b'"input_shape\\": [3]'))
+    capsys.readouterr()
+    message = refused(capsys, "info", str(tmp_path / "a"))
+    assert "\x1b" not in message
+    assert "\\x1b[31mred" in message
+    assert len(message) < 1100
+
+
+@pytest.mark.parametrize("cells", [["1,5", "2,5"], ["1,000", "2,500"], ["1,234,567", "2,500,000"]])
+def test_commas_in_numbers(cells: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "a.csv"
+    data.write_text("a,y\n" + "".join(f'"{cell}",{i}\n' for i, cell in enumerate(cells * 10)))
+    message = refused(capsys, "train", str(data), "--target", "y", "--out", str(tmp_path / "m"))
+    assert "write decimal points, not commas, and nothing between thousands" in message

@@ -159,3 +159,48 @@ class TestEndings:
         assert errors.splitlines()[-1] == "deltarule train: stopped"
         assert "Traceback" not in errors
         assert not out.exists()
+
+
+class TestStreams:
+    def run(self, folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "PYTHONIO"))}
+        return subprocess.run(
+            [*PROGRAM, *arguments], capture_output=True, timeout=60, cwd=folder, env={**kept, **environment}
+        )
+
+    @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+    @pytest.mark.parametrize("arguments", [["explain"], ["explain", "--help"], ["train", "--help"]])
+    def test_letters_that_an_encoding_does_not_know(self, encoding: str, arguments: list[str], tmp_path: Path) -> None:
+        done = self.run(tmp_path, *arguments, PYTHONIOENCODING=encoding)
+        assert done.returncode == 0
+        assert done.stderr == b""
+        assert done.stdout.decode(encoding)
+
+    def test_a_file_gets_utf_8(self, tmp_path: Path) -> None:
+        done = self.run(tmp_path, "explain", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+        assert "Σ_i" in done.stdout.decode("utf-8")
+
+    def test_json_is_json_in_every_encoding(self, tmp_path: Path) -> None:
+        data = tmp_path / "a.csv"
+        data.write_text("größe,色\n" + "1,å😀\n2,b\n" * 10, encoding="utf-8")
+        done = self.run(
+            tmp_path, "train", "a.csv", "--target", "色", "--epochs", "1", "--out", "m", "--json",
+            PYTHONIOENCODING="ascii",
+        )  # fmt: skip
+        assert json.loads(done.stdout)["target"]["labels"] == ["b", "å😀"]
+
+    @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+    @pytest.mark.parametrize("arguments", ["info", "info --json", "explain"])
+    def test_a_full_disk(self, arguments: str) -> None:
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [*PROGRAM, *arguments.split()], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+            )
+        assert done.returncode == 1
+        assert done.stderr == f"deltarule {arguments.split()[0]}: No space left on device\n"
+
+    @pytest.mark.skipif(os.name != "posix", reason="needs a shell that closes streams")
+    def test_closed_streams(self) -> None:
+        command = f"{sys.executable} -m deltarule explain >&-; echo $?"
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+        assert (done.stdout, done.stderr) == ("0\n", "")

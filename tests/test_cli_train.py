@@ -331,4 +331,23 @@ class TestExplain:
         out = trained(data, "kind", "--drop", "id,price", "--hidden", "8", "--epochs", "1")
         capsys.readouterr()
         assert main(["explain", str(out), str(data), "--most-numbers", "10"]) == 1
-        assert "most_numbers=10" in capsys.readouterr().err
+        assert "--most-numbers 74" in capsys.readouterr().err
+
+
+def test_a_first_line_of_numbers_is_told_about(tmp_path: Path, capsys: Capture) -> None:
+    data = tmp_path / "years.csv"
+    data.write_text("2019,2020,2021\n" + "".join(f"{i},{2 * i},{3 * i}\n" for i in range(20)))
+    trained(data, "-1", "--epochs", "1")
+    assert f"note: the first line of {data} has numbers: it is a sample" in capsys.readouterr().err
+
+
+def test_gaps_in_the_only_column(tmp_path: Path, capsys: Capture) -> None:
+    data, new = tmp_path / "a.csv", tmp_path / "new.csv"
+    data.write_text("x,y\n" + "".join(f"{i},{2 * i}\n" for i in range(20)))
+    out = trained(data, "y", "--epochs", "1")
+    new.write_text('x\n1\n""\n\n3\n')  # as pandas writes a gap; a blank line is no row
+    capsys.readouterr()
+    assert main(["predict", str(out), str(new)]) == 0
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 4
+    assert "1 empty cell in column 'x'" in printed.err

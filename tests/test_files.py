@@ -214,3 +214,9 @@ class TestSaving:
     def test_a_file_that_is_missing(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=r"there is no file '.*nothing'"):
             dr.Network.load(tmp_path / "nothing")
+
+    @pytest.mark.skipif(not os.path.exists("/dev/null"), reason="there are no devices")
+    def test_not_over_a_device(self) -> None:
+        with pytest.raises(ValueError, match=r"'/dev/null' is no file that could be replaced"):
+            trained().save("/dev/null")
+        assert not os.path.isfile("/dev/null")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -231,3 +232,35 @@ class TestReport:
         network = dr.Network([dr.Dense(1)], input_shape=3)
         with pytest.raises(ValueError, match="lr="):
             dr.gradient_flow(network, X[:, 0], np.ones((6, 1)), loss="mse", lr=lr)
+
+
+class TestPlot:
+    @pytest.fixture(autouse=True)
+    def _closed(self) -> Any:
+        matplotlib = pytest.importorskip("matplotlib")
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+
+        yield
+        pyplot.close("all")
+
+    def test_a_gradient_of_0_does_not_stretch_the_axis(self) -> None:
+        network = dr.Network([dr.Dense(4, "relu"), dr.Dense(4, "relu"), dr.Dense(1)], input_shape=3)
+        state = network.state_dict()
+        network.load_state_dict({**state, "1.weight": 0 * state["1.weight"], "1.bias": state["1.bias"] - 1})
+        flow = dr.gradient_flow(network, X[:, 0], np.ones((6, 1)), loss="mse")
+        assert flow.layers[1].weights["1.weight"] == (0.0, 0.0, 0.0)  # nothing changes nothing
+        (axes,) = flow.plot().axes
+        low, high = axes.get_ylim()
+        assert axes.get_yscale() == "log"
+        assert low > 1e-3 * high
+
+    def test_names_and_title_are_inside_and_apart(self) -> None:
+        layers = [dr.Dense(4, "sigmoid") for _ in range(12)]
+        flow = dr.gradient_flow(dr.Network([*layers, dr.Dense(1)], input_shape=3), X[:, 0], np.ones((6, 1)), loss="mse")
+        figure = flow.plot()
+        figure.canvas.draw()
+        title = figure._suptitle.get_window_extent()
+        assert 0 <= title.x0 < title.x1 <= figure.bbox.x1
+        boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
+        assert all(left.x1 <= right.x0 for left, right in pairwise(boxes))

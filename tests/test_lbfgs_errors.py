@@ -6,6 +6,8 @@ import dataclasses
 import pickle
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -119,6 +121,36 @@ class TestRefuses:
         network = dr.Network([dr.Dense(1, trainable=False)], input_shape=3)
         with pytest.raises(ValueError, match="all layers are frozen"):
             network.fit(X, Y, loss="mse", optimizer=dr.LBFGS())
+
+    @pytest.mark.parametrize("last", [False, True])
+    def test_a_network_that_somebody_changes_meanwhile(self, last: bool) -> None:
+        def load(network: dr.Network) -> None:
+            network.load_state_dict(other.state_dict())
+
+        changes: list[Callable[[dr.Network], object]] = [
+            load,
+            lambda network: network.fit(X, Y, loss="mse"),
+            lambda network: network.freeze(0),
+        ]
+        other = dr.Network([dr.Dense(16, "tanh"), dr.Dense(1)], input_shape=3, dtype="float64", seed=9)
+        for change in changes:
+            network = new()
+
+            class Changer:
+                def on_fit_begin(self, trained: dr.Network) -> None:
+                    self.network = trained
+
+                def on_epoch_end(self, epoch: int, logs: dict[str, float], change: Any = change) -> bool:
+                    if epoch == 1:
+                        thread = threading.Thread(target=change, args=[self.network])
+                        thread.start()
+                        thread.join()
+                    return last and epoch == 1
+
+            with pytest.raises(RuntimeError, match="the network was changed, by a callback or another thread"):
+                network.fit(X, Y, loss="mse", optimizer=dr.LBFGS(9), callbacks=[Changer()])
+            network.unfreeze()
+            network.fit(X, Y, loss="mse", optimizer=dr.LBFGS(2))
 
     def test_bptt_steps(self) -> None:
         network = dr.Network([dr.RNN(3), dr.Dense(1)], dtype="float64")

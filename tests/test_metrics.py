@@ -268,6 +268,17 @@ class TestWhatTheyTake:
         with pytest.raises(TypeError, match=r"metric 'own' returned .*: expected one number"):
             find_metric(own)[1](np.zeros((2, 1)), np.zeros((2, 1)), "values")
 
+    def test_functions_of_scikit_learn_are_given_the_targets_first(self) -> None:
+        scores = pytest.importorskip("sklearn.metrics")
+        random = np.random.default_rng(0)
+        X, y = random.normal(size=(50, 3)), random.normal(size=50)
+        network = dr.Network([dr.Dense(1)], seed=0)
+        found = network.evaluate(X, y, loss="mse", metrics=["r2", scores.r2_score])
+        assert found["r2_score"] == pytest.approx(found["r2"], rel=1e-5)
+
+    def test_a_function_whose_arguments_have_no_names(self) -> None:
+        assert find_metric(max)[1](np.array(1.0), np.array(0.5), "values") == 1.0  # type: ignore[arg-type]
+
     def test_functions_may_return_numbers_of_any_kind(self) -> None:
         for answer in (1, True, np.float32(1), np.array(1.0)):
             value = find_metric(lambda output, y, answer=answer: answer)[1](
@@ -294,6 +305,8 @@ class TestNames:
             ("top_05", "is unknown"),
             ("top_-1", "is unknown"),
             ("top_k", "metric 'top_k' needs a number for k: write 'top_5'"),
+            ("acc", "metric 'acc' is unknown: did you mean 'accuracy'"),
+            ("roc_auc", "did you mean 'auc'"),
             ("", "choose one of accuracy, auc, f1, mae, mse, r2, top_5"),
             ("AUC", "did you mean 'auc'"),
         ],
@@ -325,6 +338,12 @@ class TestNames:
             find_metrics([own, own])
         with pytest.raises(ValueError, match="metrics has two that are called 'f1'"):
             find_metrics(["f1", "f1"])
+        own.__name__ = "val_f1"
+        assert len(find_metrics([own])) == 1
+        with pytest.raises(
+            ValueError, match="a function called 'val_f1', as is 'f1' of the validation data: rename it"
+        ):
+            find_metrics([own, "f1"])
         for name in ("loss", "val_loss", "seconds", "lr", "epoch"):
             own.__name__ = name
             with pytest.raises(

@@ -293,3 +293,21 @@ def test_without_matplotlib(draw: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=rf'{draw} needs matplotlib: pip install "deltarule\[plot\]"'):
         thing.plot()
+
+
+def test_names_with_dollars_are_no_mathematics() -> None:
+    name = r"from $ to $\foo$"
+    axes: Any = network(dr.Dense(2, name=name), dr.LayerNorm(name=name + "2"), dr.Dense(1)).plot()
+    assert render(axes)
+    losses: Any = History({"loss": [1.0], name: [0.5], "lr": [0.1], "seconds": [0.0]}).plot()
+    assert render(losses)
+    label = losses.figure.axes[1].yaxis.label
+    assert label._parse_math is True
+    assert matplotlib.cbook.is_math_text(label.get_text()) is False
+
+
+def test_the_legend_of_a_small_network_is_inside_of_the_picture() -> None:
+    axes: Any = network(dr.Dense(1), inputs=1).plot()
+    render(axes)
+    box = axes.get_legend().get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= axes.figure.bbox.x1

@@ -180,6 +180,8 @@ class TestArguments:
             (lambda: dr.ReduceLROnPlateau(0.1, factor=1.0), ValueError, "factor=1.0: expected .* below 1"),
             (lambda: dr.ReduceLROnPlateau(0.1, mode="lower"), ValueError, "mode='lower': expected 'min' or 'max'"),
             (lambda: dr.ReduceLROnPlateau(0.1, threshold_mode=""), ValueError, "threshold_mode='': expected 'rel'"),
+            (lambda: dr.ReduceLROnPlateau(0.1, "val_auc"), ValueError, "'val_auc', of which more is .* mode='max'"),
+            (lambda: dr.ReduceLROnPlateau(0.1, mode="max"), ValueError, "'val_loss', of which less is .* mode='min'"),
             (lambda: dr.ReduceLROnPlateau(0.1, patience=-1), ValueError, "patience=-1: expected an integer"),
             (lambda: dr.ReduceLROnPlateau(0.1, monitor=3), TypeError, "monitor=3: expected the name of a number"),
             (lambda: dr.Adam(lr=dr.StepLR), TypeError, "lr=StepLR is the class: expected an object"),

@@ -120,3 +120,28 @@ class TestErrors:
             network.fit(X, Y, loss="mse", optimizer=dr.SGD(dr.ExponentialLR(10.0, 3.0)), epochs=400)
         with pytest.raises(dr.DivergenceError, match="learning rate"):
             network.fit(X, Y, loss="mse", optimizer=dr.SGD(dr.ExponentialLR(1e-3, 1e200)), epochs=4)
+
+
+def test_asking_a_trainer_for_its_rate_changes_nothing() -> None:
+    rates = []
+    for asks in (False, True):
+        warmup = dr.LinearWarmup(dr.ReduceLROnPlateau(0.1, "loss", patience=0, factor=0.5), 4)
+        trainer = dr.Trainer(new(), loss="mse", optimizer=dr.SGD(warmup))
+        for steps in (3, 1, 1, 1):
+            for _ in range(steps):
+                trainer.step(X, Y)
+            if asks:
+                assert trainer.lr > 0
+            trainer.end_epoch({"loss": 1.0})
+        rates.append(trainer.lr)
+    assert rates[0] == rates[1]
+
+
+def test_the_first_step_size_of_rprop_is_the_rate_of_the_first_step() -> None:
+    cycle = dr.OneCycleLR(0.1, 3)
+    of_fit, of_trainer = new(), new()
+    of_fit.fit(X, Y, loss="mse", optimizer=dr.Rprop(lr=cycle), epochs=3, batch_size=len(X), shuffle=False)
+    trainer = dr.Trainer(of_trainer, loss="mse", optimizer=dr.Rprop(lr=cycle))
+    for _ in range(3):
+        trainer.step(X, Y)
+    assert bits(of_fit) == bits(of_trainer)

@@ -187,11 +187,11 @@ def test_plateau(seed: int, mode: Any, threshold_mode: Any, options: dict[str, A
     options = {**options, "mode": mode, "threshold_mode": threshold_mode}
     optimizer = optimizer_of(0.1)
     scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, **options)
-    run = dr.ReduceLROnPlateau(0.1, "score", **options).begin()
+    run = dr.ReduceLROnPlateau(0.1, "number", **options).begin()
     for epoch, metric in enumerate(metrics):
         assert run.rates(epoch, epoch * 5, 5) == optimizer.param_groups[0]["lr"]
         scheduler.step(metric)
-        run.see({"score": float(metric)})
+        run.see({"number": float(metric)})
 
 
 @pytest.mark.parametrize(

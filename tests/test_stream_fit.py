@@ -129,3 +129,28 @@ class TestErrors:
 
         with pytest.raises(RuntimeError, match="no more"):
             trained(stream(in_pieces(10), buffer=64), callbacks=[Fails()])
+
+
+def test_chunks_whose_rows_do_not_count() -> None:
+    weights = np.ones(len(X), np.float32)
+    weights[:200] = 0
+    expected, history = trained(X, Y, shuffle=False, sample_weight=weights)
+    found, of_stream = trained(stream((X, Y, weights), buffer=64), shuffle=False)
+    assert same(expected, found)
+    assert of_stream["loss"] == pytest.approx(history["loss"])
+
+
+def test_chunks_of_a_class_that_does_not_count() -> None:
+    order = np.argsort(Y, kind="stable")
+    classes = {0: 0.0, 1: 3.0}
+    expected, _ = trained(X[order], Y[order], shuffle=False, class_weight=classes)
+    found, _ = trained(stream((X[order], Y[order]), buffer=64), shuffle=False, class_weight=classes)
+    assert same(expected, found)
+
+
+def test_what_needs_no_data_to_be_refused_leaves_an_iterator_as_it_is() -> None:
+    batches = in_pieces(50)()
+    network = dr.Network([dr.Dense(2)])
+    with pytest.raises(ValueError, match=r"metrics with a stream .* pass validation_data"):
+        network.fit(stream(batches), loss="cross_entropy", metrics=["accuracy"])
+    assert len(next(batches)[0]) == 50

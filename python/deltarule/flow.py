@@ -151,7 +151,9 @@ class GradientFlow:
         return html_table(header, rows, notes=self.verdict.splitlines(), text_columns=2)
 
     def plot(self) -> Any:
-        """Draw the gradient of each layer, and of each step; needs matplotlib (``pip install "deltarule[plot]"``).
+        """Draw the gradient of each layer, and of each step.
+
+        Where a gradient is 0, which has no place on a logarithmic axis, there is no bar and no line.
 
         Returns
         -------
@@ -162,25 +164,9 @@ class GradientFlow:
         ImportError
             If matplotlib is not installed.
         """
-        try:
-            from matplotlib import pyplot
-        except ImportError as error:
-            raise ImportError("GradientFlow.plot needs matplotlib: pip install 'deltarule[plot]'") from error
-        timed = [layer for layer in self.layers if layer.by_step]
-        figure, axes = pyplot.subplots(1, 2 if timed else 1, squeeze=False, figsize=(10 if timed else 5, 4))
-        least = float(np.finfo(np.float64).smallest_normal)  # a gradient of 0 has no place on a logarithmic axis
-        names = [f"{layer.layer} {layer.type}" for layer in self.layers]
-        axes[0, 0].bar(names, [max(layer.gradient, least) for layer in self.layers])
-        axes[0, 0].set(yscale="log", xlabel="layer", ylabel="gradient (root mean square)")
-        for layer in timed:
-            for direction, steps in enumerate(layer.by_step):
-                label = f"{layer.layer} {layer.type}{' reverse' if direction else ''}"
-                axes[0, 1].plot(range(1, len(steps) + 1), np.maximum(steps, least), label=label)
-        if timed:
-            axes[0, 1].set(yscale="log", xlabel="step")
-            axes[0, 1].legend()
-        figure.suptitle(self.verdict.partition("\n")[0])
-        return figure
+        from .drawing.flow_plot import plot_flow
+
+        return plot_flow(self)
 
 
 def _change(before: float, after: float) -> tuple[str, str] | None:
@@ -283,4 +269,4 @@ def gradient_flow(
 
 def _sizes(weight: Any, gradient: Any, lr: float) -> tuple[float, float, float]:
     of_weight, of_gradient = (float(np.linalg.norm(array.astype(np.float64))) for array in (weight, gradient))
-    return of_weight, of_gradient, lr * of_gradient / of_weight if of_weight > 0 else math.inf
+    return of_weight, of_gradient, lr * of_gradient / of_weight if of_weight > 0 else math.inf if of_gradient else 0.0

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .metrics import higher_is_better
 from .names import require_integer, require_number
 from .schedule import PerEpoch, Schedule, ScheduleRun, Span, State
 
@@ -27,7 +28,7 @@ class ReduceLROnPlateau(Schedule):
         What is looked at: "loss", "val_loss" or a metric of the fit. Where there is no validation, "loss" stands in
         for "val_loss".
     mode : {"min", "max"}, default="min"
-        Whether better is lower or higher.
+        Whether better is lower or higher; of a metric such as "accuracy", of which more is better, it has to be "max".
     factor : float, default=0.1
         From 0, below 1.
     patience : int, default=10
@@ -77,6 +78,11 @@ class ReduceLROnPlateau(Schedule):
         if not isinstance(self.monitor, str):
             raise TypeError(f"monitor={self.monitor!r}: expected the name of a number in the history, such as 'loss'")
         self._check_choice("mode", "min", "max")
+        if higher_is_better(self.monitor) not in (None, self.mode == "max"):  # it would be lowered where all is well
+            better, mode = ("less", "min") if self.mode == "max" else ("more", "max")
+            raise ValueError(
+                f"mode={self.mode!r} with monitor={self.monitor!r}, of which {better} is better: pass mode={mode!r}"
+            )
         self._check_choice("threshold_mode", "rel", "abs")
         self._check("factor", least=0.0, below=1.0)
         self._check_integer("patience", "cooldown", least=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 from collections.abc import Mapping
@@ -109,8 +110,9 @@ class Trainer:
 
         A number that is set here takes the place of the schedule, for good.
         """
+        schedule = copy.deepcopy(self._schedule)  # which may take notice of having been asked
         try:
-            return self._next_lr()
+            return self._lr if schedule is None else float(schedule.rates(self._epoch, self.steps, 1)[0])
         except ValueError:  # which the next step raises
             return self._lr
 

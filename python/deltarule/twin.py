@@ -66,12 +66,12 @@ def _activations(layer: reference.layers.Layer) -> Iterator[tuple[object, str]]:
                 yield owner, which
 
 
-def _round_in(norm: reference.BatchNorm, error: Callable[[Array], Array]) -> None:
-    """Give a BatchNorm errors in what it subtracts means from, of which little may be left, on either way."""
+def _round_in(norm: reference.BatchNorm | reference.LayerNorm, error: Callable[[Array], Array]) -> None:
+    """Give a normalization errors in what it subtracts means from, of which little may be left, on either way."""
     forward, backward = norm.forward, norm.backward
 
-    def rounded_forward(x: Any, *, training: bool = False) -> Array:
-        return forward(x + error(x), training=training)
+    def rounded_forward(x: Any, **mode: bool) -> Array:
+        return forward(x + error(x), **mode)
 
     def rounded_backward(grad_output: Any) -> Array:
         return backward(grad_output) + error(grad_output * norm.weight / norm.deviation)
@@ -155,7 +155,7 @@ class Twin:
             for array in moved.parameters.values():
                 array += error(array)
             for layer in moved.layers:
-                if isinstance(layer, reference.BatchNorm):
+                if isinstance(layer, (reference.BatchNorm, reference.LayerNorm)):
                     _round_in(layer, error)
                 for owner, which in _activations(layer):
                     setattr(owner, which, _RoundedActivation(getattr(owner, which), error))

@@ -15,7 +15,9 @@ from .names import did_you_mean
 __all__ = ["as_sample_weight", "class_weights"]
 
 
-def as_sample_weight(sample_weight: Any, n_rows: int, dtype: npt.DTypeLike) -> npt.NDArray[Any] | None:
+def as_sample_weight(
+    sample_weight: Any, n_rows: int, dtype: npt.DTypeLike, *, of_part: bool = False
+) -> npt.NDArray[Any] | None:
     """One weight for each sample, checked.
 
     The loss becomes the weighted mean Σ wₛ ℓₛ / Σ wₛ, so only the ratios of the weights matter.
@@ -28,6 +30,8 @@ def as_sample_weight(sample_weight: Any, n_rows: int, dtype: npt.DTypeLike) -> n
         The number of samples in X.
     dtype : numpy.float32 or numpy.float64
         The dtype of the network.
+    of_part : bool, default=False
+        Whether there are more samples than these, which then may all have the weight 0.
 
     Returns
     -------
@@ -59,12 +63,20 @@ def as_sample_weight(sample_weight: Any, n_rows: int, dtype: npt.DTypeLike) -> n
     if n_rows and array.min() < 0:
         row = int((array < 0).argmax())
         raise ValueError(f"sample_weight[{row}] is {array[row]}: weights cannot be negative; 0 leaves a sample out")
+    if of_part and not array.any():
+        return array
     _check_sum(array, name)
     return _lifted(array)
 
 
 def class_weights(
-    class_weight: Mapping[Any, float] | str, y: npt.NDArray[Any], outputs: int, dtype: npt.DTypeLike, kind: str
+    class_weight: Mapping[Any, float] | str,
+    y: npt.NDArray[Any],
+    outputs: int,
+    dtype: npt.DTypeLike,
+    kind: str,
+    *,
+    of_part: bool = False,
 ) -> npt.NDArray[Any]:
     """The weight of each sample from the weight of its class.
 
@@ -125,7 +137,8 @@ def class_weights(
         )
     weights: npt.NDArray[Any] = converted(table[indices], dtype)
     require_finite(weights, table[indices], "class_weight")
-    _check_sum(weights, "class_weight")
+    if not of_part or weights.any():
+        _check_sum(weights, "class_weight")
     return weights
 
 

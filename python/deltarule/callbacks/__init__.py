@@ -2,7 +2,7 @@
 
 To add one: a module here with a class that has some of on_fit_begin(network), on_epoch_end(epoch, logs) and
 on_fit_end(network); with state_dict() and load_state_dict(state) it survives a fit that is resumed, with
-on_plan(epochs, steps_per_epoch) it is told beforehand how much there will be to do.
+on_plan(epochs, steps_per_epoch, columns) it is told beforehand how much there will be to do, and what the logs have.
 """
 
 from __future__ import annotations

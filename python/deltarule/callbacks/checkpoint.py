@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from string import Formatter
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,8 @@ class Checkpoint:
     FileNotFoundError, IsADirectoryError
         When the fit begins, where the path's folder does not exist, or the path is a folder.
     ValueError
-        After the first epoch, where the logs lack a name that path or monitor has.
+        When the fit begins, where the path is a device; after the first epoch, where the logs lack a name that path or
+        monitor has.
     OSError
         The disk is full, or the file cannot be written.
 
@@ -92,6 +93,11 @@ class Checkpoint:
             file.format(**{name: 1 if name == "epoch" else 0.5 for name in names})
         except (ValueError, KeyError, IndexError) as error:
             raise ValueError(f"path={self.path!r}: {error}") from None
+
+    def on_plan(self, epochs: int, steps_per_epoch: int | None, columns: Sequence[str]) -> None:
+        """Refuse a fit whose logs will not have what is watched."""
+        if self._monitor is not None:
+            self._monitor.value(dict.fromkeys(columns, 0.0))
 
     def on_fit_begin(self, network: Network) -> None:
         """Look whether files can be written, and forget what was before."""

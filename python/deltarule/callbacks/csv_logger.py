@@ -13,7 +13,7 @@ from .state import read_path, read_state, require_folder
 
 __all__ = ["CSVLogger"]
 
-_LONGEST_HEADER = 100_000  # characters: a file that is no CSV may have no end of line at all
+_LONGEST_LINE = 100_000  # bytes: a file that is no CSV may have no end of line at all
 
 
 class CSVLogger:
@@ -33,7 +33,8 @@ class CSVLogger:
     FileNotFoundError, IsADirectoryError
         When the fit begins, where the path's folder does not exist, or the path is a folder.
     ValueError
-        After the first epoch, where the lines to go on after have other names.
+        When the fit begins, where the path is a device; after the first epoch, where the lines to go on after have
+        other names.
 
     Examples
     --------
@@ -58,7 +59,7 @@ class CSVLogger:
         self._file: TextIO | None = None
         self._writer: Any = None
         self._columns: list[str] = []
-        self._lines: int | None = None  # in the file, with that of the names; None until this fit has written one
+        self._lines: int | None = None  # in the file, with that of the names; None where they will be replaced
         self._keep: int | None = None  # of these where a fit is resumed
 
     def on_fit_begin(self, network: Any) -> None:
@@ -66,7 +67,7 @@ class CSVLogger:
         require_folder(self.path)
         with open(self.path, "ab"):
             pass
-        self._lines = self._keep = None
+        self._lines, self._keep = (_look_at(self.path)[1] if self.append else None), None
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Write a line."""
@@ -85,7 +86,7 @@ class CSVLogger:
         found = next(csv.reader([names]), [])
         if names and found != columns:
             raise ValueError(
-                f"{self.path!r} has the columns {', '.join(found)[:200]}, but this fit logs {', '.join(columns)}: "
+                f"{self.path!r} has the columns {', '.join(found)[:200]!r}, but this fit logs {', '.join(columns)}: "
                 "choose another path, or append=False to replace it"
             )
         self._file = open(self.path, "a", encoding="utf-8", newline="")  # noqa: SIM115 - until the fit ends
@@ -115,6 +116,7 @@ class CSVLogger:
             What state_dict returned.
         """
         (self._keep,) = read_state("CSVLogger", state, {"lines": (int, type(None))})
+        self._lines = self._keep  # also of a checkpoint that is written before the next line
 
     def __repr__(self) -> str:
         return f"CSVLogger({self.path!r}, append={self.append})"
@@ -129,22 +131,20 @@ def _cell(value: Any) -> Any:
 
 def _look_at(path: str) -> tuple[str, int, bool]:
     """The first line, how many there are, and whether the last one is ended."""
-    lines, is_ended = 0, True
-    with open(path, encoding="utf-8", errors="replace", newline="") as file:
-        names = file.readline(_LONGEST_HEADER)
+    lines, last = 0, b"\n"
+    with open(path, "rb") as file:
+        names = file.readline(_LONGEST_LINE).decode(errors="replace")
         file.seek(0)
-        for line in file:
-            lines += 1
-            is_ended = line.endswith("\n")
-    return names, lines, is_ended
+        while block := file.read(1 << 20):
+            lines, last = lines + block.count(b"\n"), block[-1:]
+    is_ended = last == b"\n"
+    return names, lines + (not is_ended), is_ended
 
 
 def _cut(path: str, lines: int) -> None:
     """Keep the first lines of a file, as far as they are complete."""
     with open(path, "r+b") as file:
         end = 0
-        for number, line in enumerate(file):
-            if number == lines or not line.endswith(b"\n"):
-                break
-            end += len(line)
+        while lines > 0 and (line := file.readline(_LONGEST_LINE)).endswith(b"\n"):
+            lines, end = lines - 1, end + len(line)
         file.truncate(end)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,6 +100,10 @@ class EarlyStopping:
         self.stopped_epoch: int | None = None
         self._waited = 0
         self._weights: dict[str, Any] = {}
+
+    def on_plan(self, epochs: int, steps_per_epoch: int | None, columns: Sequence[str]) -> None:
+        """Refuse a fit whose logs will not have what is watched."""
+        self._monitor.value(dict.fromkeys(columns, 0.0))
 
     def on_fit_begin(self, network: Network) -> None:
         """Forget what was before."""

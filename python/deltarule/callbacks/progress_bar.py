@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 __all__ = ["ProgressBar"]
@@ -32,7 +32,7 @@ class ProgressBar:
         self._steps: int | None = None  # of an epoch
         self._bar: Any = None
 
-    def on_plan(self, epochs: int | None, steps_per_epoch: int | None = None) -> None:
+    def on_plan(self, epochs: int | None, steps_per_epoch: int | None = None, columns: Sequence[str] = ()) -> None:
         """Hear before on_fit_begin how much there will be to do; without this there is no estimate of the time left.
 
         Parameters

@@ -38,3 +38,5 @@ def require_folder(path: str) -> None:
         raise FileNotFoundError(f"{path!r} cannot be written: there is no folder {folder!r}; create it first")
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path!r} is a folder: give the path of a file in it")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"{path!r} is a device or a pipe: give the path of a file")

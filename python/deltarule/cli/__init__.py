@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ Exit codes: 0 good; 1 bad data, or what was asked for does not hold (one line on
 {"error": ...} where there is no answer); 2 wrong usage; 130 stopped by Ctrl-C.
 """
 _EXPECTED = (DoesNotHoldError, DivergenceError, ImportError, MemoryError, OSError, TypeError, ValueError)
+_LONGEST = 1000  # characters of a message, which may quote a file
 
 
 class _Parser(argparse.ArgumentParser):
@@ -97,6 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     1
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.stdout, sys.stderr = _able_to_write(sys.stdout), _able_to_write(sys.stderr)
     try:
         try:
             parser = _parser()
@@ -109,9 +112,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the flush at exit
         return 0
+    except OSError as error:  # as of a full disk, which the output was to go to
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        print(f"deltarule {given[0] if given else ''}: {_one_line(error)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"deltarule {given[0] if given else ''}: stopped", file=sys.stderr)
         return 130
+
+
+def _able_to_write(stream: Any) -> Any:
+    """A stream that takes all letters: UTF-8 in files and pipes, escapes where another encoding was asked for."""
+    if stream is None:  # closed by who started the program
+        return open(os.devnull, "w")
+    if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+        is_free = not stream.isatty() and not os.environ.get("PYTHONIOENCODING")
+        stream.reconfigure(encoding="utf-8" if is_free else None, errors="backslashreplace")
+    return stream
 
 
 def _parse(parser: argparse.ArgumentParser, given: list[str]) -> argparse.Namespace:
@@ -137,7 +154,7 @@ def _run(parsed: argparse.Namespace) -> int:
         failure = error
         result = error.result if isinstance(error, DoesNotHoldError) else {"error": _one_line(error)}
     if wants_json:
-        print(as_json(result))
+        print(as_json(result, ascii_only=not (sys.stdout.encoding or "utf-8").lower().startswith("utf")))
     if failure is None:
         return 0
     print(f"deltarule {parsed.command}: {_one_line(failure)}", file=sys.stderr)
@@ -151,8 +168,12 @@ def _version() -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, MemoryError) and not str(error):
         return "there is not enough memory: take fewer rows or columns"
-    return " ".join(str(error).split()) or type(error).__name__
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    line = " ".join(text.split()) or type(error).__name__
+    line = line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+    # What a file has put into it must not command a terminal.
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)

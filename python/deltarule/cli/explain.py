@@ -50,6 +50,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.model is not None and arguments.data is None:
         arguments.wrong_usage("give DATA, a table with the row to explain, after MODEL")
     network, x, y, loss = _example() if arguments.model is None else _row(arguments)
+    if network.n_parameters > arguments.most_numbers:
+        raise ValueError(
+            f"the network has {network.n_parameters} parameters: train a smaller one, such as --hidden 3, or use "
+            f"--most-numbers {network.n_parameters}"
+        )
     lr = arguments.lr or (0.5 if arguments.model is None else 0.1)
     explanation = explain_step(network, x, y, loss=loss, lr=lr, most_numbers=arguments.most_numbers)
     print(explanation.to_latex() if arguments.latex else explanation)

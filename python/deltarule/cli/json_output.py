@@ -28,15 +28,15 @@ class DoesNotHoldError(Exception):
         self.result = result
 
 
-def as_json(result: Mapping[str, Any]) -> str:
-    """The object as one line of JSON.
+def as_json(result: Mapping[str, Any], *, ascii_only: bool = False) -> str:
+    """The object as one line of JSON; other letters than those of ASCII as they are, or as JSON's escapes.
 
     Examples
     --------
     >>> as_json({"loss": np.float64("nan"), "rows": np.int64(3), "shape": (2, 1), "name": "Å"})
     '{"loss": null, "rows": 3, "shape": [2, 1], "name": "Å"}'
     """
-    return json.dumps(_plain(result), allow_nan=False, ensure_ascii=False)
+    return json.dumps(_plain(result), allow_nan=False, ensure_ascii=ascii_only)
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from ..tables.columns import InputColumn, NumberColumn
 from ..tables.model import METADATA_KEY
 from ..tables.target import ClassTarget, Target
 
-__all__ = ["columns_of", "load_any", "tell_columns", "tell_notes"]
+__all__ = ["columns_of", "load_any", "printable", "tell_columns", "tell_notes"]
 
 _SHOWN = 6  # categories and labels in a line
 
@@ -29,7 +29,7 @@ def load_any(path: str) -> tuple[Network, TableModel | None]:
 
 def tell_columns(columns: Sequence[InputColumn], target: Target) -> list[str]:
     """A line for each column, and one for the target."""
-    names = [_quoted(column.name) for column in (*columns, target)]
+    names = [printable(column.name) for column in (*columns, target)]
     width = min(max(map(len, names)), 30)
     lines = [f"  {name:<{width}}  {_becomes(column)}" for name, column in zip(names, columns, strict=False)]
     if isinstance(target, ClassTarget):
@@ -62,10 +62,10 @@ def _becomes(column: InputColumn) -> str:
 
 
 def _some(words: Sequence[str]) -> str:
-    shown = ", ".join(_quoted(word) or "(empty)" for word in words[:_SHOWN])
+    shown = ", ".join(printable(word) or "(empty)" for word in words[:_SHOWN])
     return f"{shown}, …" if len(words) > _SHOWN else shown
 
 
-def _quoted(word: str) -> str:
+def printable(word: str) -> str:
     """A word of a file as a terminal may show it."""
     return word if word.isprintable() else repr(word)

@@ -76,13 +76,18 @@ def known_name(kind: str) -> Callable[[str], str]:
     return name
 
 
-def require_folder(path: str) -> None:
-    """Refuse a file that could not be written, before the work is done whose result it is for."""
+def require_folder(path: str, *read: str) -> None:
+    """Refuse a file that could not be written, or is `read`, before the work is done whose result it is for."""
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise ValueError(f"{path}: there is no folder {folder!r}; make it, or choose another place")
     if os.path.isdir(path):
         raise ValueError(f"{path} is a folder: give the name of a file")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"{path} is no ordinary file: give the name of one")
+    for other in read:
+        if os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other):
+            raise ValueError(f"{path} is to be read and would be written over: give another name to the result")
 
 
 def _known(kind: str) -> list[str]:

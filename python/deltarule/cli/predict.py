@@ -44,10 +44,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from ..network.files import write_whole
     from ..tables import TableModel
     from ..tables.target import ClassTarget
-    from .model_files import tell_notes
+    from .model_files import printable, tell_notes
 
     if arguments.out is not None:
-        options.require_folder(arguments.out)
+        options.require_folder(arguments.out, arguments.data, arguments.model)
     model = TableModel.load(arguments.model)
     target = model.target
     if arguments.proba and not isinstance(target, ClassTarget):
@@ -71,6 +71,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         head, rows = [target.name], ([f"{value:.9g}"] for value in answers)
     if arguments.out is None:
         if not arguments.json:
+            if sys.stdout.isatty():
+                head, rows = [printable(name) for name in head], (list(map(printable, row)) for row in rows)
             _write(sys.stdout, head, rows, arguments.delimiter)
         return {**result, "predictions": answers, **of_classes}
     text = io.StringIO()

@@ -118,7 +118,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
     if arguments.patience and not arguments.held_out:
         arguments.wrong_usage("--patience watches the held-out rows, and --held-out 0 leaves none")
-    options.require_folder(arguments.out)
+    options.require_folder(arguments.out, arguments.data)
     expected = [] if whole_number(arguments.target) is not None else [arguments.target]
     table = open_table(arguments.data, delimiter=arguments.delimiter, expected=expected)
     lesson = learn(
@@ -135,7 +135,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     what = f"{lesson.target.outputs} classes" if lesson.target.task == "classify" else "a number"
     print(f"{table.source}: {n_rows} samples of {len(lesson.columns)} columns; {lesson.target.name!r} is {what}")
     print("\n".join(tell_columns(lesson.columns, lesson.target)), flush=True)
-    tell_notes("train", [*lesson.notes, *_meant_as_classes(arguments, lesson)])
+    tell_notes("train", [*_without_names(table), *lesson.notes, *_meant_as_classes(arguments, lesson)])
 
     network, history = _train(arguments, lesson)
     model = TableModel(network, lesson.columns, lesson.target, len(table.names), table.named)
@@ -218,6 +218,14 @@ def _in_words(lesson: Lesson, judged_on: str, scores: dict[str, float], baseline
         f"off by {scores['mae']:.4g} on average on {count} {judged_on} samples; always the mean: off by "
         f"{baseline['mae']:.4g}"
     )
+
+
+def _without_names(table: Table) -> list[str]:
+    from ..tables.delimited_files import DelimitedTable
+
+    if table.named or not isinstance(table, DelimitedTable):
+        return []
+    return [f"the first line of {table.source} has numbers: it is a sample, and the columns are without names"]
 
 
 def _meant_as_classes(arguments: argparse.Namespace, lesson: Lesson) -> list[str]:

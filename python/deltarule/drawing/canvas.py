@@ -14,7 +14,18 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["BLUE", "COLOURS", "GREY", "ORANGE", "class_colours", "lighter", "new_figure", "require_axes", "wants_log"]
+__all__ = [
+    "BLUE",
+    "COLOURS",
+    "GREY",
+    "ORANGE",
+    "as_it_is",
+    "class_colours",
+    "lighter",
+    "new_figure",
+    "require_axes",
+    "wants_log",
+]
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B8AC00")
@@ -37,6 +48,17 @@ def require_axes(ax: Any) -> Axes:
         raise TypeError(f"ax is {type(ax).__name__}: expected one Axes of matplotlib; {step}")
     axes: Axes = ax
     return axes
+
+
+def as_it_is(name: object) -> str:
+    r"""A name of the user's as a label: what stands between two $ would be read as mathematics.
+
+    Examples
+    --------
+    >>> print(as_it_is("from $ to $"))
+    from \$ to \$
+    """
+    return str(name).replace("$", r"\$")
 
 
 def wants_log(columns: Iterable[Iterable[float]]) -> bool:

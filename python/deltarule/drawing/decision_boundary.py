@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..data import as_matrix
 from ..names import require_integer
 from .answers_to_draw import Answers, answers_of
-from .canvas import BLUE, GREY, class_colours, lighter, new_figure, require_axes
+from .canvas import BLUE, GREY, as_it_is, class_colours, lighter, new_figure, require_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,7 +80,7 @@ def plot_decision_boundary(
     resolution = require_integer("resolution", resolution, least=2, most=4000)
     varied = _varied(features, points.shape[1])
     answers = answers_of(network, y, len(points))
-    names = [str(name) for name in getattr(X, "columns", [])] or [f"feature {n}" for n in range(points.shape[1])]
+    names = [as_it_is(name) for name in getattr(X, "columns", [])] or [f"feature {n}" for n in range(points.shape[1])]
     places = [_places(points[:, column], resolution) for column in varied]
     given = None if ax is None else require_axes(ax)
     ask = answers.curves if len(varied) == 1 else answers.ask
@@ -96,7 +96,7 @@ def plot_decision_boundary(
     _draw_points(axes, answers, points[:, varied[0]], points[:, varied[1]], drawn)
     if given is None and answers.kind != "class":
         extend = "both" if answers.kind == "margin" else "neither"
-        axes.figure.colorbar(drawn, ax=axes, label=answers.of_curves, extend=extend)
+        axes.figure.colorbar(drawn, ax=axes, label=as_it_is(answers.of_curves), extend=extend)
     return axes
 
 
@@ -190,14 +190,14 @@ def _draw_points(axes: Axes, answers: Answers, across: Array, up: Array, drawn: 
         return
     for index, (name, colour) in enumerate(zip(answers.names, class_colours(len(answers.names)), strict=True)):
         chosen = answers.targets == index
-        axes.scatter(across[chosen], up[chosen], color=[colour], label=f"class {name}", **edge)
+        axes.scatter(across[chosen], up[chosen], color=[colour], label=f"class {as_it_is(name)}", **edge)
     _name_classes(axes, answers)
 
 
 def _draw_curves(axes: Axes, answers: Answers, place: Array, curves: Array, values: Array) -> None:
     """The answers over one feature, and the points at their y, or at 1 where each class has a curve."""
     size = float(np.clip(6000 / len(values), 5, 30))
-    axes.set_ylabel(answers.of_curves)
+    axes.set_ylabel(as_it_is(answers.of_curves))
     if answers.kind == "value":
         axes.scatter(values, answers.targets, color=[lighter(GREY, 0.4)], s=size)
         axes.plot(place, curves[:, 0], color=BLUE, linewidth=2)
@@ -210,7 +210,8 @@ def _draw_curves(axes: Axes, answers: Answers, place: Array, curves: Array, valu
     for index, (name, colour) in enumerate(zip(answers.names, colours, strict=True)):
         chosen = values[answers.targets == index]
         height = bottom + (top - bottom) * index / (len(colours) - 1) if one else top
-        axes.scatter(chosen, np.full(len(chosen), height), color=[colour], s=size, label=f"class {name}", zorder=3)
+        label = f"class {as_it_is(name)}"
+        axes.scatter(chosen, np.full(len(chosen), height), color=[colour], s=size, label=label, zorder=3)
     for level in {"probability": (0.5,), "margin": (-1.0, 0.0, 1.0)}.get(answers.kind, ()):
         axes.axhline(level, color=GREY, linewidth=0.8, linestyle="dashed")
     _name_classes(axes, answers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .canvas import BLUE, ORANGE, new_figure, require_axes, wants_log
+from .canvas import BLUE, ORANGE, as_it_is, new_figure, require_axes, wants_log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +58,7 @@ def _panel(axes: Axes, columns: Mapping[str, Sequence[float]], name: str, best: 
         axes.set_yscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
-    axes.set_ylabel(name)
+    axes.set_ylabel(as_it_is(name))
     axes.legend(frameon=False)
     if note and best is not None:
         values = drawn[-1][0]

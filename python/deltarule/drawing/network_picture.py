@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..layers import Dense, Layer, Recurrent
 from ..names import require_integer
-from .canvas import BLUE, GREY, ORANGE, lighter, new_figure, require_axes
+from .canvas import BLUE, GREY, ORANGE, as_it_is, lighter, new_figure, require_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +23,7 @@ Array = npt.NDArray[Any]
 
 _STEP, _BOX = 1.0, 0.45  # from column to column, and how much more for each box between them
 _ARROW = 0.9  # room above or below the units for the arrow of a recurrent layer
+_LEGEND = 4.4  # inches that the legend needs
 _LABEL = 0.75  # room under all of it for two lines of text
 
 
@@ -102,7 +103,8 @@ def _prepare(ax: Any, columns: list[_Column], layers: list[Dense | Recurrent]) -
     below = _ARROW * any(isinstance(layer, Recurrent) and layer.bidirectional for layer in layers)
     width, height = columns[-1].x + 1.0, 2 * reach + above + below
     if ax is None:
-        axes = new_figure("Network.plot", (min(1.5 * width, 40.0), min(1.2 + 0.42 * height, 40.0))).add_subplot()
+        size = min(max(1.5 * width, _LEGEND), 40.0), min(1.2 + 0.42 * height, 40.0)
+        axes = new_figure("Network.plot", size).add_subplot()
     else:
         axes = require_axes(ax)
     axes.set_axis_off()
@@ -121,7 +123,7 @@ def _has_signs(layer: Layer) -> bool:
 def _label(layer: Dense | Recurrent) -> str:
     activation = getattr(layer, "activation", "")
     units = f"2 × {layer.units}" if isinstance(layer, Recurrent) and layer.bidirectional else str(layer.units)
-    return f"{layer.name or layer.type}\n{units} {'' if activation == 'identity' else activation}".rstrip()
+    return f"{as_it_is(layer.name or layer.type)}\n{units} {'' if activation == 'identity' else activation}".rstrip()
 
 
 def _endings(layer: Layer) -> tuple[str, ...]:
@@ -225,7 +227,7 @@ def _draw_box(axes: Axes, x: float, reach: float, layer: Layer) -> None:
     box = Rectangle((x - width / 2, -reach), width, 2 * reach, facecolor="#F2F2F2", edgecolor="black", linewidth=0.8)
     axes.add_patch(box).set_zorder(3)
     rate = f" {layer.rate:g}" if hasattr(layer, "rate") else ""
-    text = f"{layer.name or layer.type.replace('_', ' ')}{rate}"
+    text = f"{as_it_is(layer.name or layer.type.replace('_', ' '))}{rate}"
     axes.text(x, 0, text, rotation=90, ha="center", va="center", fontsize="small", zorder=4)
 
 

@@ -239,8 +239,9 @@ def _require_small(network: Network, twin: Twin, most: int) -> None:
     rows = int(np.prod(twin.X.shape[:-1]))
     numbers = network.n_parameters * rows
     if numbers > most:
+        of_rows = f"{rows:,} samples or steps" if rows > 1 else "one sample"
         raise ValueError(
-            f"there are {network.n_parameters:,} parameters for {rows:,} samples or steps, {numbers:,} numbers in the"
+            f"there are {network.n_parameters:,} parameters for {of_rows}, {numbers:,} numbers in the"
             f" gradients alone, and most_numbers={most:,}: explain a smaller network or fewer samples, which show the"
             f" same; or pass most_numbers={numbers} to have it all the same"
         )

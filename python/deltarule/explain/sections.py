@@ -12,7 +12,7 @@ from .. import reference
 from ..twin import Twin
 from .batch import Batch, Derivative, LayerSteps, at
 from .explanation import StepExplanation
-from .expressions import Expression, Quantity
+from .expressions import Expression, Quantity, Sum
 from .latex import LaTeX
 from .output import LossSteps, penalty_of
 from .steps import Equation, Group, Row, Rule, Section, Signals, index, letter_of
@@ -22,6 +22,8 @@ from .updates import UPDATES, Notes
 
 __all__ = ["with_sections"]
 
+_FOLLOWED = 1e-4  # relative to the greatest term; of rounding in the terms themselves there is less
+_LOST = Rule("so much cancels here that the network's precision loses digits: its numbers differ from these sums")
 _DROPOUT = (Rule("hands on what it is given: nothing drops out here, only in the steps of a training"),)
 
 
@@ -105,7 +107,16 @@ def _gradients(steps: LayerSteps, name: str, derivatives: list[Derivative], expl
     for of in derivatives:
         symbol = of.parameter.gradient(explanation.gradients[f"{name}.{of.key}"][of.place])
         equations.append(_equation(steps, name, of, symbol, of.expression))
-    return Group(steps.title, steps.rules_of_gradients, tuple(equations))
+    lost = (_LOST,) if any(map(_has_lost_digits, equations)) else ()
+    return Group(steps.title, (*steps.rules_of_gradients, *lost), tuple(equations))
+
+
+def _has_lost_digits(equation: Equation) -> bool:
+    """Whether the core's number is not what a hand gets that follows the reference's."""
+    how = equation.expression
+    parts = how.parts if isinstance(how, Sum) else (how,)
+    greatest = max(abs(part.value) for part in parts)
+    return abs(how.value - equation.symbol.value) > _FOLLOWED * greatest
 
 
 def _updates(

@@ -232,7 +232,8 @@ class Answers(Structure):
             - "mae", "mse", "r2": of numbers; r2 averaged over the outputs.
             - A function ``metric(output, y) -> float``, by its name. It gets the network's output (with
               binary_cross_entropy the probabilities) and the targets as the loss takes them: class indices, or a column
-              for each output.
+              for each output. One whose first argument is called ``y_true``, as those of `sklearn.metrics`, is given
+              (y, output).
 
             Numbers are those of scikit-learn's defaults; sample weights do not count.
 

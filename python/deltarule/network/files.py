@@ -50,6 +50,9 @@ def write_whole(path: str | os.PathLike[str], content: bytes, temporary: str | N
     """
     target = os.fspath(path)
     folder = os.path.dirname(os.path.abspath(target))
+    if os.path.exists(target) and not os.path.isfile(target):
+        kind = IsADirectoryError if os.path.isdir(target) else ValueError
+        raise kind(f"{target!r} is no file that could be replaced: give another path")
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{target!r} cannot be written: there is no folder {folder!r}; create it first")
     if temporary is None:

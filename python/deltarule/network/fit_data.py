@@ -32,7 +32,6 @@ class Part(NamedTuple):
         weights = output_weights(network, self.inputs, self.prepared.weights)
         return self.inputs.for_core(), self.prepared.targets, weights
 
-
     def first(self, network: Network, rows: int) -> Part:
         """Its first samples."""
         inputs, prepared, y = self

@@ -137,7 +137,8 @@ def _fit_steps(
     inputs, found = data.training.inputs, data.training.prepared.found
     cut = _cut(network, data, given)
     steps_per_epoch = None if data.n_samples is None else -(-data.n_samples // batch_size)
-    watchers = watchers_of(checked.callbacks, epochs, given.verbose, steps_per_epoch)
+    columns = _columns(data, checked)
+    watchers = watchers_of(checked.callbacks, epochs, given.verbose, steps_per_epoch, columns)
     schedule = None if optimizer.schedule is None else optimizer.schedule.begin(epochs, steps_per_epoch)
     network._build_for(inputs.features)
     require_something_to_train(network)
@@ -148,6 +149,8 @@ def _fit_steps(
         require_memory(needed, network, n_steps, cut)
 
     spec = optimizer_for_core(optimizer)
+    if optimizer.schedule is not None and epochs:  # Rprop's first step size is the rate of the first step
+        spec[1][0] = float(optimizer.schedule.begin(epochs, steps_per_epoch).rates(0, 0, 1)[0])
     state, carry, slots = network._native.start_optimizer(spec)
     core_inputs, targets, weights = data.training.for_core(network)
     task = Task(
@@ -210,7 +213,7 @@ def _fit_full_batch(
         bptt_steps=given.bptt_steps, checkpoint=given.checkpoint,
         callbacks=None if checked.decay is None else EMA(checked.decay),
     )  # fmt: skip
-    watchers = watchers_of(checked.callbacks, optimizer.max_iter, given.verbose, 1)
+    watchers = watchers_of(checked.callbacks, optimizer.max_iter, given.verbose, 1, _columns(data, checked))
     network._build_for(training.inputs.features)
     require_something_to_train(network)
     course = Course(optimizer.max_iter, watchers, measure=measurement(network, data, checked.metrics, checked.threads))
@@ -219,6 +222,14 @@ def _fit_full_batch(
         cut=_cut(network, data, given), validation=_validation_for_core(network, data), after_epoch=course.after_epoch,
     )  # fmt: skip
     return History(course.history(_run(network, train, course, None), data.validation is not None))
+
+
+def _columns(data: ArrayData | StreamData, checked: _Checked) -> list[str]:
+    """What there will be in the logs of each epoch."""
+    measured = ["loss", *(name for name, _ in checked.metrics)]
+    own = measured if data.next_piece is None else ["loss"]
+    held_out = [] if data.validation is None else [f"val_{name}" for name in measured]
+    return [*own, *held_out, "lr", "seconds"]
 
 
 def _cut(network: Network, data: ArrayData | StreamData, given: Arguments) -> tuple[int, bool]:
@@ -277,6 +288,8 @@ def _data(
         raise ValueError("lengths does not go with a stream: its sequences all have one length")
     if given.validation_split:
         raise ValueError("validation_split does not go with a stream: pass validation_data=(X, y)")
+    if checked.metrics and given.validation_data is None:
+        raise ValueError("metrics with a stream are measured on the validation data: pass validation_data=(X, y)")
     from .stream_data import StreamData
 
     return StreamData(
@@ -301,8 +314,6 @@ def measurement(
     parts = [("", data.training)] if data.next_piece is None else []
     if data.validation is not None:
         parts.append(("val_", data.validation))
-    if not parts:
-        raise ValueError("metrics with a stream are measured on the validation data: pass validation_data=(X, y)")
 
     named = [(name, metric) for name, metric in metrics if name in METRICS]
     for _, part in parts:  # what does not suit the targets is refused now, and not after the first epoch

@@ -88,16 +88,27 @@ def fit_full_batch(
 ) -> Result:
     """Train; the arguments are those of a `Task`, checked by `check_full_batch`.
 
-    The network has the parameters of the last iteration that was completed, whatever happens.
+    The network has the parameters of the last iteration that was completed, whatever happens, unless somebody else has
+    changed it meanwhile: then that is an error.
     """
     native, start = network._native, time.perf_counter()
     objective = Objective(network, inputs, prepared, threads, cut)
     result = Result("finished", (0, 0, -1, 0.0), [], [], [], [], [], None)
     raised: BaseException | None = None
     before = network.loss
+    own, layers = np.array(network._flat), network.layers
+
+    def require_unchanged() -> None:  # the core does not know of a fit, between whose iterations it would refuse this
+        if network.layers is not layers or not np.array_equal(network._flat, own):
+            raise RuntimeError(
+                "the network was changed, by a callback or another thread, while a fit runs on it: wait for the fit to "
+                "end, or train a copy (copy.deepcopy(network))"
+            )
 
     def complete(x: Vector, loss: float) -> bool:
-        native.assign(network._flat, objective.write(x))
+        require_unchanged()
+        own[:] = objective.write(x)
+        native.assign(network._flat, own)
         epoch, network.epochs_trained = len(result.loss), network.epochs_trained + 1
         val_loss = None
         if validation is not None:
@@ -137,6 +148,8 @@ def fit_full_batch(
             },
         )
         end = _ENDS.get(found.status, "finished")
+        if raised is None:
+            require_unchanged()
     except NotFiniteError as error:
         end, where, raised = "diverged", (0, 0, -1, error.loss), _divergence(optimizer, error.loss)
     except BaseException as error:

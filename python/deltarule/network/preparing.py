@@ -50,8 +50,13 @@ def prepare(
     sample_weight: Any,
     name: str = "y",
     lengths: Array | None = None,
+    *,
+    of_part: bool = False,
 ) -> Prepared:
-    """Check loss, targets and weights against the network and each other; weights are those of the samples."""
+    """Check loss, targets and weights against the network and each other; weights are those of the samples.
+
+    of_part: there are more samples than these, which may all have the weight 0.
+    """
     found = find_loss(loss)
     inputs = Inputs(features, lengths)
     if not isinstance(found, Loss):
@@ -68,7 +73,7 @@ def prepare(
             "at every step let all recurrent layers have return_sequences=True"
         )
     targets = as_targets(y, rows, kind=found.targets, outputs=outputs, dtype=network.dtype, name=name)
-    weights = as_sample_weight(sample_weight, len(features), network.dtype)
+    weights = as_sample_weight(sample_weight, len(features), network.dtype, of_part=of_part)
     return Prepared((found.name, found.parameter), targets, weights, found)
 
 
@@ -80,7 +85,12 @@ def output_weights(network: Structure, inputs: Inputs, weights: Array | None) ->
 
 
 def with_class_weight(
-    network: Structure, inputs: Inputs, prepared: Prepared, class_weight: Mapping[Any, float] | str | None
+    network: Structure,
+    inputs: Inputs,
+    prepared: Prepared,
+    class_weight: Mapping[Any, float] | str | None,
+    *,
+    of_part: bool = False,
 ) -> Prepared:
     """The weight of each training sample, or of each of its steps, times that of its class."""
     if class_weight is None:
@@ -90,11 +100,14 @@ def with_class_weight(
     outputs, targets = network._last.units, prepared.targets
     there = inputs.exists.ravel() if gives_sequences(network, inputs) else np.ones(len(targets), bool)
     weights = np.zeros(len(targets), network.dtype)
-    weights[there] = class_weights(class_weight, targets[there], outputs, network.dtype, prepared.found.targets)
+    weights[there] = class_weights(
+        class_weight, targets[there], outputs, network.dtype, prepared.found.targets, of_part=of_part
+    )
     of_samples = output_weights(network, inputs, prepared.weights)
     if of_samples is not None:
         weights = weights * of_samples
-    return prepared._replace(weights=as_sample_weight(weights, len(targets), network.dtype))
+    checked = as_sample_weight(weights, len(targets), network.dtype, of_part=of_part)
+    return prepared._replace(weights=checked)
 
 
 def check_output(network: Structure, loss: Loss) -> None:

@@ -207,6 +207,6 @@ class StreamData:
         network = self._network
         inputs = network._inputs(chunk.X)
         network._build_for(inputs.features)
-        prepared = prepare(network, inputs.features, chunk.y, self._loss, chunk.sample_weight)
-        prepared = with_class_weight(network, inputs, prepared, self._class_weight)
+        prepared = prepare(network, inputs.features, chunk.y, self._loss, chunk.sample_weight, of_part=True)
+        prepared = with_class_weight(network, inputs, prepared, self._class_weight, of_part=True)
         return _Piece(Part(inputs, prepared, chunk.y), hasher.digest())

@@ -12,7 +12,9 @@ from ..names import require_integer
 __all__ = ["after_epoch", "call", "check_callbacks", "tell_plan", "watchers_of"]
 
 
-def watchers_of(callbacks: Sequence[Any], epochs: int, verbose: int, steps_per_epoch: int | None = None) -> list[Any]:
+def watchers_of(
+    callbacks: Sequence[Any], epochs: int, verbose: int, steps_per_epoch: int | None = None, columns: Sequence[str] = ()
+) -> list[Any]:
     """The callbacks, and a progress bar where one is asked for, told how much there will be to do."""
     watchers = check_callbacks(callbacks)
     if require_integer("verbose", int(verbose) if isinstance(verbose, bool) else verbose, least=0):
@@ -20,14 +22,14 @@ def watchers_of(callbacks: Sequence[Any], epochs: int, verbose: int, steps_per_e
 
         if not any(isinstance(watcher, ProgressBar) for watcher in watchers):
             watchers.append(ProgressBar())
-    tell_plan(watchers, epochs, steps_per_epoch)
+    tell_plan(watchers, epochs, steps_per_epoch, columns)
     return watchers
 
 
-def tell_plan(watchers: Sequence[Any], epochs: int, steps_per_epoch: int | None) -> None:
-    """What is planned, before on_fit_begin; None where nobody knows how many steps a stream has."""
-    for watcher in watchers:
-        call(watcher, "on_plan", epochs, steps_per_epoch)
+def tell_plan(watchers: Sequence[Any], epochs: int, steps_per_epoch: int | None, columns: Sequence[str] = ()) -> None:
+    """What is planned, before on_fit_begin, and what the logs will have; None where nobody knows how many steps."""
+    for watcher in watchers if epochs else ():
+        call(watcher, "on_plan", epochs, steps_per_epoch, columns)
 
 
 def check_callbacks(callbacks: Sequence[Any]) -> list[Any]:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..preprocessing import Standardizer
-from .table import Column, Numbers, Table, Texts, as_numbers, as_texts, number_in, shortened
+from .table import WITHOUT_COMMAS, Column, Numbers, Table, Texts, as_numbers, as_texts, number_in, shortened
 
 __all__ = ["MOST_CATEGORIES", "InputColumn", "NumberColumn", "TextColumn", "encode", "learn_column"]
 
@@ -147,12 +147,11 @@ def encode(columns: Sequence[InputColumn], data: Sequence[Column], table: Table)
 
 
 def _refuse_decimal_commas(name: str, column: Texts, table: Table) -> None:
-    """A column of 1,5 and 2,5 holds numbers, whoever takes it for text."""
+    """A column of 1,5 and 2,5, or of 1,000 and 2,500, holds numbers, whoever takes it for text."""
     odd = [word for word in column.words if number_in(word) is None]
-    if odd and all(number_in(word.replace(",", ".")) is not None for word in odd):
+    if odd and all(number_in(word.replace(",", "")) is not None for word in odd):
         raise ValueError(
-            f"{table.place(column.first_row(odd[0]))} has {shortened(odd[0])} in column {name!r}: write decimal "
-            "points, not commas"
+            f"{table.place(column.first_row(odd[0]))} has {shortened(odd[0])} in column {name!r}: {WITHOUT_COMMAS}"
         )
 
 

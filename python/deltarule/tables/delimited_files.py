@@ -96,7 +96,7 @@ class DelimitedTable(Table):
                 raise ValueError(f"line {line} of {self.source} cannot be read: {error}; is a quote missing?") from None
             if cells is None:
                 return
-            if len(cells) > 1 or (cells and cells[0].strip()):
+            if len(cells) > 1 or cells == [""] or (cells and cells[0].strip()):  # [""] was written ""
                 yield line, cells
 
     def _blocks(self, lines: array[int]) -> Iterator[list[list[str]]]:

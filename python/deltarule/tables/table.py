@@ -14,6 +14,7 @@ from ..names import did_you_mean
 
 __all__ = [
     "BOOLEANS",
+    "WITHOUT_COMMAS",
     "Column",
     "Numbers",
     "Table",
@@ -29,6 +30,7 @@ __all__ = [
 # How tables of numbers write that there is none; in columns of text these are words like any other.
 _MISSING = frozenset({"", "na", "n/a", "nan", "null"})
 BOOLEANS = {"false": 0.0, "true": 1.0}
+WITHOUT_COMMAS = "write decimal points, not commas, and nothing between thousands: 1234.5"
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +149,8 @@ def as_numbers(column: Column, name: str, table: Table) -> npt.NDArray[np.float6
         found = [_number_or_truth(word) for word in column.words]
         for word, number in zip(column.words, found, strict=True):
             if number is None:
-                decimal = number_in(word.replace(",", "."))
-                hint = "mend it, or leave the cell empty" if decimal is None else "write decimal points, not commas"
+                without = number_in(word.replace(",", ""))
+                hint = "mend it, or leave the cell empty" if without is None else WITHOUT_COMMAS
                 raise ValueError(
                     f"{table.place(column.first_row(word))} has {shortened(word)} in column {name!r}: expected a "
                     f"number; {hint}"
