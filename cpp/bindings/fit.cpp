@@ -18,8 +18,10 @@ template <class T> py::tuple start_optimizer(const NetworkBinding<T>& network, c
     Buffer<double> carry(optimizer_carries);
     optimizer.bind(state.data(), network.model.size(), carry.data());
     optimizer.start();
-    for (const Tensor& tensor : network.model.tensors())
-        optimizer.start(network.model.group_of(static_cast<std::size_t>(tensor.layer)), tensor.offset, tensor.size);
+    for (const Tensor& tensor : network.model.tensors()) { // which may begin with a learning rate of their own
+        const std::size_t group = network.model.group_of(static_cast<std::size_t>(tensor.layer));
+        if (group > 0) optimizer.start(group, tensor.offset, tensor.size);
+    }
     return py::make_tuple(array_of(std::move(state)), array_of(std::move(carry)), optimizer.slot_names());
 }
 

@@ -37,7 +37,7 @@ template <class T> class Optimizer {
     void begin_step() {
         for (std::size_t i = 0; i < carry_before_.size(); ++i) carry_before_[i] = carry_[i];
         for (std::size_t group = 0; group < factors_.size(); ++group) {
-            std::copy(carry_before_.begin(), carry_before_.end(), carry_); // each group makes the same step of it
+            if (group > 0) std::copy(carry_before_.begin(), carry_before_.end(), carry_); // the same step of it again
             prepare(group);
         }
     }

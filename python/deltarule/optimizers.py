@@ -9,6 +9,7 @@ parameter, biases included, as in torch (AdamW apart). For a penalty on weights 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from .adam import Adam, AdamW, NAdam
@@ -226,13 +227,18 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 }
 
 
+@lru_cache
+def _with_defaults(name: str) -> Optimizer:
+    known: dict[str, type[Optimizer]] = {**OPTIMIZERS, LBFGS.name: LBFGS}  # the core knows nothing of the last
+    return find("optimizer", name, known)()
+
+
 def find_optimizer(optimizer: str | Optimizer | type[Optimizer]) -> Optimizer:
     """The optimizer that a user named: "adam", ``Adam(lr=1e-3)``, or the class with its defaults."""
     if isinstance(optimizer, Optimizer):
         return optimizer
     if isinstance(optimizer, str):
-        known: dict[str, type[Optimizer]] = {**OPTIMIZERS, LBFGS.name: LBFGS}  # the core knows nothing of the last
-        return find("optimizer", optimizer, known)()
+        return _with_defaults(optimizer)
     if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
         return optimizer()
     raise TypeError(

@@ -84,12 +84,13 @@ def fit(network: Network, X: Any, y: Any, given: Arguments) -> History:
     """`Network.fit`."""
     checked = _checked(network, given)
     saved = checked.file.read() if checked.file is not None and given.resume else None
-    with ExitStack() as endings:
-        data = _data(network, X, y, given, checked, None if saved is None else (saved.epochs_trained, saved.step))
-        endings.callback(data.close)
+    data = _data(network, X, y, given, checked, None if saved is None else (saved.epochs_trained, saved.step))
+    try:
         if isinstance(checked.optimizer, LBFGS):
             return _fit_full_batch(network, checked.optimizer, data, given, checked)
         return _fit_steps(network, data, given, checked, saved)
+    finally:
+        data.close()
 
 
 def _checked(network: Network, given: Arguments) -> _Checked:
@@ -137,8 +138,7 @@ def _fit_steps(
     inputs, found = data.training.inputs, data.training.prepared.found
     cut = _cut(network, data, given)
     steps_per_epoch = None if data.n_samples is None else -(-data.n_samples // batch_size)
-    columns = _columns(data, checked)
-    watchers = watchers_of(checked.callbacks, epochs, given.verbose, steps_per_epoch, columns)
+    watchers = watchers_of(checked.callbacks, epochs, given.verbose, steps_per_epoch, _columns(data, checked))
     schedule = None if optimizer.schedule is None else optimizer.schedule.begin(epochs, steps_per_epoch)
     network._build_for(inputs.features)
     require_something_to_train(network)
@@ -263,7 +263,8 @@ def _decisive(found: Loss | CustomLoss, given: Arguments, checked: _Checked) -> 
 def _run(network: Network, train: Callable[[], Result], course: Course, states: list[dict[str, Any]] | None) -> Result:
     """Train, and tell the callbacks of the beginning and of the end."""
     with ExitStack() as watching:
-        course.tell_of_fit(network, watching, states)
+        if course.watchers or states is not None:
+            course.tell_of_fit(network, watching, states)
         result = train()
         if course.average is not None and result.end != "diverged" and course.average.steps[0]:
             course.average.settle()

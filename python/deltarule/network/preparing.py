@@ -6,6 +6,7 @@ A loss goes to the core as (name, parameter); a function of the user's as a func
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -191,8 +192,14 @@ def _checked_answer(answer: Any, output: Array) -> tuple[float, Array]:
 
 def optimizer_for_core(optimizer: Optimizer) -> tuple[str, list[float]]:
     """(name, hyperparameters in the order in which the core takes them)."""
+    name, numbers = _spec_of(optimizer)
+    return name, list(numbers)
+
+
+@lru_cache(maxsize=256)  # a fit of a few steps would spend a tenth of its time here
+def _spec_of(optimizer: Optimizer) -> tuple[str, tuple[float, ...]]:
     numbers = optimizer.hyperparameters()
-    return optimizer.name, [numbers[name] for name in WORDS["optimizers"][optimizer.name]]
+    return optimizer.name, tuple(numbers[name] for name in WORDS["optimizers"][optimizer.name])
 
 
 def probability_activation(network: Structure) -> str:
