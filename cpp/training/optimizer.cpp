@@ -56,7 +56,8 @@ template <class T> void Optimizer<T>::start(std::size_t group, Index offset, Ind
     hyperparameters[0] *= factors_[group];
     for (int slot = 0; slot < kernel_.slots; ++slot)
         if (T* const state = state_[static_cast<std::size_t>(slot)])
-            std::fill_n(state + offset, count, static_cast<T>(kernel_.start(slot, hyperparameters.data())));
+            if (const T value = static_cast<T>(kernel_.start(slot, hyperparameters.data())); value != 0 || group > 0)
+                std::fill_n(state + offset, count, value);
 }
 
 template const OptimizerKernel<float>& find_optimizer(const Kernels<float>&, const std::string&);

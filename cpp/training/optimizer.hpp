@@ -27,7 +27,8 @@ template <class T> class Optimizer {
     std::vector<std::string> slot_names() const; // of those in use
     // state: slots_in_use() arrays of `size` one after the other; carry: optimizer_carries numbers
     void bind(T* state, Index size, double* carry);
-    // Fills state and carry as they are before the first step; a group's own state where it begins with the learning rate.
+    // Makes of zeroed state and carry what they are before the first step; of a group's own, where its state begins with the
+    // learning rate.
     void start() const;
     void start(std::size_t group, Index offset, Index count) const;
 
