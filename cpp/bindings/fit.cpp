@@ -3,7 +3,6 @@
 #include <atomic>
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "bindings/fit_call.hpp"
 
@@ -43,44 +42,48 @@ template <class T> py::tuple fit_network(const py::object& network, const py::ob
 }
 
 // Each network by one thread, the next one by whoever is free: what becomes of a network does not depend on the others.
-// after_each(number, result) is told when one is done. Ctrl-C ends those under way after their step; those that have not
-// begun have no result.
-void fit_many(const py::list& networks, const py::list& tasks, int threads, const py::object& after_each) {
-    require(networks.size() == tasks.size() && threads >= 1, "fit_many needs a task for each network, and a thread");
+// make(number) gives a network and its task when it is its turn, after_each(number, result) is told when it is done: so that
+// the interpreter prepares one while others train. Ctrl-C ends those under way after their step; those that have not begun
+// have no result.
+void fit_many(std::size_t count, const py::object& make, int threads, const py::object& after_each) {
+    require(threads >= 1, "fit_many needs a thread");
     const FitUnderWay own;
-    std::vector<std::unique_ptr<AnyFitCall>> calls;
-    for (std::size_t i = 0; i < networks.size(); ++i)
-        calls.push_back(make_fit_call(networks[i], py::reinterpret_borrow<py::object>(tasks[i]), false));
     Interrupt interrupt;
     std::atomic<bool> stop{false};
     std::atomic<std::size_t> next{0};
     std::atomic_flag has_failed = ATOMIC_FLAG_INIT;
-    std::exception_ptr failure; // of after_each
+    std::exception_ptr failure; // of make or after_each
+    const auto train = [&](std::size_t i, const std::function<bool()>& interrupted) {
+        std::unique_ptr<AnyFitCall> call;
+        try {
+            {
+                const InPython in_python;
+                const py::tuple made = make(i);
+                call = make_fit_call(made[0], made[1], false);
+                call->begin(); // where a Ctrl-C may come to light
+            }
+            call->run(interrupted);
+            const InPython in_python;
+            after_each(i, call->result(nullptr));
+            call.reset(); // its network is free again
+        } catch (...) {
+            stop = true;
+            if (!has_failed.test_and_set()) failure = std::current_exception();
+            const InPython in_python;
+            call.reset();
+        }
+    };
     const auto work = [&](int thread) {
         // Signals arrive at the interpreter's main thread, which is the one that called.
         const std::function<bool()> interrupted = [&stop, &interrupt, thread] {
             if (thread == 0 && interrupt()) stop = true;
             return stop.load();
         };
-        for (std::size_t i = next++; i < calls.size() && !stop; i = next++) {
-            try {
-                {
-                    const InPython in_python;
-                    calls[i]->begin(); // where a Ctrl-C may come to light
-                }
-                calls[i]->run(interrupted);
-                const InPython in_python;
-                after_each(i, calls[i]->result(nullptr));
-                calls[i].reset(); // its network is free again
-            } catch (...) {
-                stop = true;
-                if (!has_failed.test_and_set()) failure = std::current_exception();
-            }
-        }
+        for (std::size_t i = next++; i < count && !stop; i = next++) train(i, interrupted);
     };
     {
         const py::gil_scoped_release release;
-        const int team = static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(threads), calls.size()));
+        const int team = static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(threads), count));
         if (team > 0) run_team(team, [&](int thread, Barrier&) { work(thread); });
     }
     if (failure) std::rethrow_exception(failure);
@@ -96,8 +99,7 @@ template <class T> void bind_fit(py::class_<NetworkBinding<T>>& network) {
 }
 
 void bind_fit_many(py::module_& module) {
-    module.def("fit_many", &fit_many, py::arg("networks"), py::arg("tasks"), py::arg("n_threads"),
-               py::arg("after_each"));
+    module.def("fit_many", &fit_many, py::arg("count"), py::arg("make"), py::arg("n_threads"), py::arg("after_each"));
 }
 
 template void bind_fit(py::class_<NetworkBinding<float>>&);

@@ -137,6 +137,11 @@ template <class T> void assign(NetworkBinding<T>& network, const py::object& fla
     ++network.version;
 }
 
+// Refuses a network that somebody trains or asks at this moment.
+template <class T> void require_free(NetworkBinding<T>& network, const std::string& doing) {
+    const typename NetworkBinding<T>::Changing changing(network, doing.c_str());
+}
+
 // Of each layer (whether it is trained, the factor of its learning rate)
 template <class T> void set_learning(NetworkBinding<T>& network, const std::vector<std::pair<bool, double>>& learning) {
     const typename NetworkBinding<T>::Changing changing(network, "layers were frozen, or their learning rate was set");
@@ -188,6 +193,7 @@ template <class T> void bind_network_of(py::module_& module, const char* name, c
         .def("initialize", &initialize_parameters<T>, py::arg("parameters"), py::arg("seed"))
         .def("read", &read_tensor<T>, py::arg("flat"), py::arg("index"))
         .def("write", &write_tensor<T>, py::arg("flat"), py::arg("index"), py::arg("matrix"))
+        .def("require_free", &require_free<T>, py::arg("doing"))
         .def("set_learning", &set_learning<T>, py::arg("learning"))
         .def("assign", &assign<T>, py::arg("parameters"), py::arg("values"));
     bind_passes<T>(network);

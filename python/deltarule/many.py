@@ -246,29 +246,31 @@ def train_many(
         None if one.schedule is None else one.schedule.begin(n_epochs, -(-len(data.training.inputs.features) // rows))
         for one, data, n_epochs, rows in zip(chosen, data_of, counts, sizes, strict=True)
     ]
-    tasks, courses = [], []
-    for network, data, with_optimizer, schedule, n_epochs, rows in zip(
-        every, data_of, chosen, schedules, counts, sizes, strict=True
-    ):
-        tasks.append(_task(network, data, with_optimizer, n_epochs, rows, bool(shuffle), clip))
-        course = Course(n_epochs, [], schedule=schedule, measure=measurement(network, data, found_metrics, (1, 1)))
-        if course.is_eventful:
-            tasks[-1].after_epoch = course.after_epoch
-        if schedule is not None:
-            tasks[-1].rates = course.rates
-        courses.append(course)
+    for network, data in zip(every, data_of, strict=True):
+        network._build_for(data.training.inputs.features)
+        network._native.require_free("train_many was called")
 
-    settle = [
-        get_ready(network, data.training.prepared.found, task)
-        for network, data, task in zip(every, data_of, tasks, strict=True)
-    ]
     histories: list[History] = [History({"loss": [], "lr": [], "seconds": []}) for _ in every]
     errors: list[Exception | None] = [None] * count
+    under_way: dict[int, tuple[Course, Callable[[], None]]] = {}
+
+    def make(number: int) -> tuple[Any, Task]:
+        network, data = every[number], data_of[number]
+        task = _task(network, data, chosen[number], counts[number], sizes[number], bool(shuffle), clip)
+        measure = measurement(network, data, found_metrics, (1, 1))
+        course = Course(counts[number], [], schedule=schedules[number], measure=measure)
+        if course.is_eventful:
+            task.after_epoch = course.after_epoch
+        if course.schedule is not None:
+            task.rates = course.rates
+        under_way[number] = course, get_ready(network, data.training.prepared.found, task)
+        return network._native, task
 
     def after_each(number: int, parts: Any) -> None:
-        settle[number]()
+        course, settle = under_way.pop(number)
+        settle()
         result = Result(*parts)
-        histories[number] = History(courses[number].history(result, data_of[number].validation is not None))
+        histories[number] = History(course.history(result, data_of[number].validation is not None))
         if isinstance(result.raised, Exception):
             errors[number] = result.raised
         elif result.raised is not None:  # Ctrl-C while a metric was measured: all are to end
@@ -280,7 +282,7 @@ def train_many(
         bar.update()
 
     with _progress(count, shows) as bar:
-        fit_many([network._native for network in every], tasks, threads, after_each)
+        fit_many(count, make, threads, after_each)
     for error in errors:
         if error is not None and not isinstance(error, DivergenceError):
             raise error
@@ -296,7 +298,6 @@ def _task(
     shuffle: bool,
     clip: list[float],
 ) -> Task:
-    network._build_for(data.training.inputs.features)
     spec = optimizer_for_core(optimizer)
     state, carry, _ = network._native.start_optimizer(spec)
     inputs, targets, weights = data.training.for_core(network)
