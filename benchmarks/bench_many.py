@@ -22,7 +22,11 @@ from many_peers import BATCH, PEERS, RATES, REST, WIDTHS, Ours, Peer, Problem
 from deltarule.bench.machine import Bystanders, describe_machine
 
 ROUNDS = 7
-AIMS = {"2 threads to 1": 1.8, "ours to the best peer": 6.0}
+AIMS = {
+    "2 threads to 1": 1.8,
+    "ours to the best peer": 6.0,
+    "ours to the best peer with the same work, a batch of its own for each network": 6.0,
+}
 
 
 def ours(problem: Problem) -> dict[str, Ours]:
@@ -77,10 +81,12 @@ def ratios(seconds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for kind, of in (("medians", median), ("minima", min)):
         times = {name: of(runs) for name, runs in seconds.items()}
-        best = min((value for name, value in times.items() if name in PEERS), default=None)
-        found[kind] = {"2 threads to 1": times["ours, 1 thread"] / times["ours, 2 threads"]}
-        if best is not None:
-            found[kind]["ours to the best peer"] = best / times["ours"]
+        of_peers = {name: value for name, value in times.items() if name in PEERS}
+        own_orders = [value for name, value in of_peers.items() if not name.endswith("one order")]
+        for aim, peers in zip(list(AIMS)[1:], (list(of_peers.values()), own_orders), strict=True):
+            if peers:
+                found.setdefault(kind, {})[aim] = min(peers) / times["ours"]
+        found.setdefault(kind, {})["2 threads to 1"] = times["ours, 1 thread"] / times["ours, 2 threads"]
     return found
 
 

@@ -234,17 +234,20 @@ class Jax(Peer):
 
 
 class TorchFunc(Peer):
-    """vmap of grad of functional_call, and Adam written out for the stacked parameters; one order for all networks.
+    """vmap of grad of functional_call, and Adam written out for the stacked parameters.
 
     Parameters
     ----------
     problem : Problem
     compiled : bool
         Whether a step is one graph of torch.compile, which needs a C++ compiler.
+    own_orders : bool
+        Whether each network has batches of its own, as ours have, or all of them the same, which is less work.
     """
 
-    def __init__(self, problem: Problem, compiled: bool) -> None:
+    def __init__(self, problem: Problem, compiled: bool, own_orders: bool) -> None:
         super().__init__(problem)
+        self._own_orders = own_orders
         torch = self._torch = library("torch")
         layers: list[Any] = []
         for inputs, units in pairwise(WIDTHS):
@@ -264,10 +267,12 @@ class TorchFunc(Peer):
         def loss(parameters: dict[str, Any], x: Any, y: Any) -> Any:
             return ((torch.func.functional_call(model, parameters, (x,)) - y) ** 2).mean()
 
-        gradients_of = torch.func.vmap(torch.func.grad(loss), in_dims=(0, None, None))
+        of_batch = 0 if own_orders else None
+        gradients_of = torch.func.vmap(torch.func.grad(loss), in_dims=(0, of_batch, of_batch))
         betas = torch.tensor(BETAS)
 
-        def step(parameters: list[Any], first: list[Any], second: list[Any], decay: Any, x: Any, y: Any) -> None:
+        def step(parameters: list[Any], first: list[Any], second: list[Any], decay: Any, rows: Any) -> None:
+            x, y = self._X[rows], self._y[rows]
             gradients = gradients_of(dict(zip(self._names, parameters, strict=True)), x, y)
             decay.mul_(betas)
             size, root = 1 / (1 - decay[0]), torch.rsqrt(1 - decay[1])
@@ -283,7 +288,7 @@ class TorchFunc(Peer):
             self._step = torch.compile(step)
             self.reset()
             with deadline(300.0, "torch.compile"), torch.no_grad():
-                self._step(*self._state, self._decay, self._X[:BATCH], self._y[:BATCH])
+                self._step(*self._state, self._decay, self._orders()[0])
 
     def reset(self) -> None:
         """In place: a compiled graph knows these tensors."""
@@ -293,15 +298,22 @@ class TorchFunc(Peer):
             tensor.zero_()
         self._decay.fill_(1)
 
+    def _orders(self) -> Any:
+        """Of the batches of an epoch the rows, for each network or for all of them."""
+        if not self._own_orders:
+            return self._torch.randperm(self.problem.rows).split(BATCH)
+        return [
+            rows.contiguous()
+            for rows in self._torch.rand(self.problem.networks, self.problem.rows).argsort(1).split(BATCH, dim=1)
+        ]
+
     def train(self) -> None:
         torch, step = self._torch, self._step
         torch.set_num_threads(available_threads())
         with torch.no_grad(), denormals_flushed(torch):
             for _ in range(self.problem.epochs):
-                order = torch.randperm(self.problem.rows)
-                batches = (array.index_select(0, order).split(BATCH) for array in (self._X, self._y))
-                for x, y in zip(*batches, strict=True):
-                    step(*self._state, self._decay, x, y)
+                for rows in self._orders():
+                    step(*self._state, self._decay, rows)
 
     def weights(self) -> Weights:
         arrays = [tensor.numpy() for tensor in self._state[0]]
@@ -314,6 +326,8 @@ PEERS: dict[str, tuple[str, Callable[[Problem], Peer]]] = {
     "JAX vmap, one order": ("jax", lambda problem: Jax(problem, own_orders=False)),
     "JAX vmap in chunks": ("jax", lambda problem: Jax(problem, own_orders=True, in_chunks=True)),
     "JAX vmap in chunks, one order": ("jax", lambda problem: Jax(problem, own_orders=False, in_chunks=True)),
-    "torch.func": ("torch", lambda problem: TorchFunc(problem, compiled=False)),
-    "torch.func, compiled": ("torch", lambda problem: TorchFunc(problem, compiled=True)),
+    "torch.func": ("torch", lambda problem: TorchFunc(problem, compiled=False, own_orders=True)),
+    "torch.func, one order": ("torch", lambda problem: TorchFunc(problem, compiled=False, own_orders=False)),
+    "torch.func, compiled": ("torch", lambda problem: TorchFunc(problem, compiled=True, own_orders=True)),
+    "torch.func, compiled, one order": ("torch", lambda problem: TorchFunc(problem, compiled=True, own_orders=False)),
 }
