@@ -28,7 +28,9 @@ def check_name(name: Any) -> None:
     if not isinstance(name, str):
         raise TypeError(f"name={name!r}: expected a string")
     if not name or name.isdigit() or "." in name or not name.isprintable():
-        raise ValueError(f"name={name!r}: expected a name without dots that is no number and can be printed, such as 'hidden'")
+        raise ValueError(
+            f"name={name!r}: expected a name without dots that is no number and can be printed, such as 'hidden'"
+        )
 
 
 def check_learning(layer: Any) -> None:
