@@ -393,9 +393,7 @@ def test_the_example_runs_where_matplotlib_is(tmp_path: Path, monkeypatch: pytes
 
 
 def test_names_with_dollars_are_no_mathematics() -> None:
-    pandas = pytest.importorskip("pandas")
-    X = pandas.DataFrame({r"$\foo$": [0.0, 1.0, 2.0], "from $ to $": [0.0, 1.0, 0.0]})
-    network = dr.Network([dr.Dense(1)], input_shape=2)
-    axes = plot_decision_boundary(network, X, [0.0, 1.0, 2.0])
+    frame = pytest.importorskip("pandas").DataFrame({r"$\foo$": [0.0, 1.0, 2.0], "from $ to $": [0.0, 1.0, 0.0]})
+    axes = plot_decision_boundary(dr.Network([dr.Dense(1)], input_shape=2), frame, [0.0, 1.0, 2.0])
     assert not matplotlib.cbook.is_math_text(axes.get_xlabel())
     assert render(axes)

@@ -40,6 +40,8 @@ class ProgressBar:
         epochs : int or None
         steps_per_epoch : int, optional
             With it the speed is that of steps, else of epochs.
+        columns : sequence of str
+            Makes no difference here.
         """
         self._epochs, self._steps = epochs, steps_per_epoch
 

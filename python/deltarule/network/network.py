@@ -201,10 +201,8 @@ class Network(Answers):
 
         Raises
         ------
-        TypeError, ValueError
-            There is no such layer, or it has nothing that could learn.
-        RuntimeError
-            The network is being trained.
+        TypeError, ValueError, RuntimeError
+            There is no such layer, or it has nothing that could learn; the network is being trained.
 
         Notes
         -----
@@ -224,17 +222,12 @@ class Network(Answers):
         change_layers(self, layers, trainable=False)
 
     def unfreeze(self, *layers: int | str) -> None:
-        """Let frozen layers learn again.
+        """Let frozen layers learn again; a `Trainer` that lives on counts its steps as before, a new one anew.
 
         Parameters
         ----------
         *layers : int or str
             As in `freeze`.
-
-        Notes
-        -----
-        A `fit` begins with a new optimizer. A `Trainer` goes on with the one it has, whose count of steps is that of
-        the network: Adam's bias correction, for instance, does not begin again for the layer; a new Trainer's does.
         """
         change_layers(self, layers, trainable=True)
 
@@ -251,7 +244,7 @@ class Network(Answers):
         Examples
         --------
         >>> import deltarule as dr
-        >>> network = dr.Network([dr.Dense(8, "tanh"), dr.Dense(1)], input_shape=2)
+        >>> network = dr.Network([dr.Dense(8, "tanh"), dr.Dense(1)])
         >>> network.set_lr_factor(0.1, 0)
         >>> [layer.lr_factor for layer in network.layers]
         [0.1, 1.0]
