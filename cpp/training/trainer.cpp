@@ -98,8 +98,8 @@ template <class T> class Loop {
                 if (outcome != Outcome::updated) return outcome;
             }
             return monitor_.should_stop() ? Outcome::interrupted : Outcome::updated;
-        } catch (
-            ...) { // from a function of the caller's: between two turns, all other threads are waiting for the next
+        } catch (...) {
+            // From a function of the caller's, between two turns: all other threads are waiting for the next one.
             result_.failure = std::current_exception();
             return Outcome::failed;
         }
@@ -108,8 +108,8 @@ template <class T> class Loop {
     // of the samples that there are
     Outcome all_steps(Barrier& barrier, Index epoch, Index step) {
         const Index count = (samples_->size() + batch_size_ - 1) / batch_size_;
-        if (is_pause_due_ && place_.step > 0)
-            pause(epoch); // from the end of the last piece; that of an epoch needs none
+        // From the end of the last piece; that of an epoch needs none.
+        if (is_pause_due_ && place_.step > 0) pause(epoch);
         if (options_.rates) rates_ = options_.rates(epoch, steps_before_ + step, count - step);
         first_with_rate_ = step;
         while (step < count) {
