@@ -29,7 +29,7 @@ def check_name(name: Any) -> None:
         raise TypeError(f"name={name!r}: expected a string")
     if not name or name.isdigit() or "." in name or not name.isprintable():
         raise ValueError(
-            f"name={name!r}: expected a name without dots that is no number and can be printed, such as 'hidden'"
+            f"name={name[:100]!r}: expected a name without dots that is no number and can be printed, such as 'hidden'"
         )
 
 
