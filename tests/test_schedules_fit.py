@@ -145,3 +145,10 @@ def test_the_first_step_size_of_rprop_is_the_rate_of_the_first_step() -> None:
     for _ in range(3):
         trainer.step(X, Y)
     assert bits(of_fit) == bits(of_trainer)
+
+
+def test_a_divergence_names_the_rate_of_its_step() -> None:
+    with pytest.raises(dr.DivergenceError) as raised:
+        new().fit(X, Y, loss="mse", optimizer=dr.SGD(dr.ExponentialLR(1e-3, 1e30)), epochs=9, batch_size=BATCH)
+    assert raised.value.epoch > 0
+    assert f"(lr={1e-3 * 1e30**raised.value.epoch:g} now)" in str(raised.value)

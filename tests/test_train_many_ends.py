@@ -305,3 +305,23 @@ def test_memory_does_not_grow(options: dict[str, Any]) -> None:
     # A single object of each network's would be 300, an array of its parameters 300 KB of every fifteen rounds.
     assert found[3][0] - found[2][0] < 150
     assert found[3][1] - found[2][1] < 2**20
+
+
+def test_metrics_that_do_not_suit_one_network_are_refused_before_any_is_trained() -> None:
+    networks = [new(0), dr.Network([dr.Dense(2)], input_shape=4)]
+    before = [bits(network) for network in networks]
+    with pytest.raises(ValueError, match="accuracy needs classes"):
+        train_many(networks, X, Y, loss="mse", metrics=["accuracy"], n_threads=1)
+    assert [bits(network) for network in networks] == before
+    labels = Y.argmax(axis=1)
+    with pytest.raises(ValueError, match="top_2"):
+        train_many([new(0)], X, labels, loss="cross_entropy", metrics=["top_2"])
+
+
+def test_the_first_rate_of_a_schedule_is_that_of_a_fit() -> None:
+    """Rprop begins with steps of this size, and a cycle of few steps begins with another rate than its base."""
+    optimizer = dr.Rprop(lr=dr.OneCycleLR(0.1, 4))
+    options: dict[str, Any] = {"loss": "mse", "optimizer": optimizer, "epochs": 4, "batch_size": len(X)}
+    trained, single = train_many([new(0)], X, Y, **options), new(0)
+    single.fit(X, Y, **options)
+    assert bits(trained[0]) == bits(single)

@@ -20,10 +20,9 @@ from .names import require_integer, require_number
 from .network import Network
 from .network.course import Course
 from .network.fit_data import ArrayData
-from .network.fitting import divergence, measurement
+from .network.fitting import divergence, measurement, task_of
 from .network.freezing import require_something_to_train
 from .network.loop import Result, Task, get_ready
-from .network.preparing import optimizer_for_core
 from .network.structure import fit_many
 from .optimizers import find_optimizer
 from .threads import available_threads, resolve_threads
@@ -249,6 +248,7 @@ def train_many(
     for network, data in zip(every, data_of, strict=True):
         network._build_for(data.training.inputs.features)
         network._native.require_free("train_many was called")
+    measures = [measurement(network, data, found_metrics, (1, 1)) for network, data in zip(every, data_of, strict=True)]
 
     histories: list[History] = [History({"loss": [], "lr": [], "seconds": []}) for _ in every]
     errors: list[Exception | None] = [None] * count
@@ -256,9 +256,11 @@ def train_many(
 
     def make(number: int) -> tuple[Any, Task]:
         network, data = every[number], data_of[number]
-        task = _task(network, data, chosen[number], counts[number], sizes[number], bool(shuffle), clip)
-        measure = measurement(network, data, found_metrics, (1, 1))
-        course = Course(counts[number], [], schedule=schedules[number], measure=measure)
+        task, _ = task_of(
+            network, data, chosen[number], epochs=counts[number], batch_size=sizes[number], shuffle=bool(shuffle),
+            clip_norm=clip[0], clip_value=clip[1], threads=(1, 1),
+        )  # fmt: skip
+        course = Course(counts[number], [], schedule=schedules[number], measure=measures[number])
         if course.is_eventful:
             task.after_epoch = course.after_epoch
         if course.schedule is not None:
@@ -276,9 +278,8 @@ def train_many(
         elif result.raised is not None:  # Ctrl-C while a metric was measured: all are to end
             raise result.raised
         elif result.end == "diverged":
-            errors[number] = divergence(
-                every[number], result.where, counts[number], chosen[number].first_lr, histories[number]
-            )
+            lr = course.rate_of(result.where[1], chosen[number].first_lr)
+            errors[number] = divergence(every[number], result.where, counts[number], lr, histories[number])
         bar.update()
 
     with _progress(count, shows) as bar:
@@ -287,37 +288,6 @@ def train_many(
         if error is not None and not isinstance(error, DivergenceError):
             raise error
     return Trained(every, histories, errors)
-
-
-def _task(
-    network: Network,
-    data: ArrayData,
-    optimizer: Optimizer,
-    epochs: int,
-    batch_size: int,
-    shuffle: bool,
-    clip: list[float],
-) -> Task:
-    spec = optimizer_for_core(optimizer)
-    state, carry, _ = network._native.start_optimizer(spec)
-    inputs, targets, weights = data.training.for_core(network)
-    validation = data.validation
-    return Task(
-        loss=data.loss_for_core(),
-        optimizer=spec,
-        state=state,
-        carry=carry,
-        inputs=inputs,
-        targets=targets,
-        sample_weight=weights,
-        epochs=epochs,
-        batch_size=batch_size,
-        shuffle=shuffle,
-        clip_norm=clip[0],
-        clip_value=clip[1],
-        validation=None if validation is None else (*validation.for_core(network), validation.prepared.loss),
-        threads=(1, 1),
-    )
 
 
 def _networks(networks: Any) -> list[Network]:

@@ -20,7 +20,7 @@ from .classification import accuracy, f1, top_k
 from .ranking import auc
 from .regression import mean_absolute_error, mean_squared_error, r2
 
-__all__ = ["METRICS", "Metric", "find_metric", "find_metrics", "higher_is_better"]
+__all__ = ["METRICS", "Metric", "find_metric", "find_metrics", "higher_is_better", "is_known"]
 
 Array = npt.NDArray[Any]
 Metric = Callable[[Array, Array, str], float]
@@ -93,6 +93,11 @@ def find_metrics(metrics: Sequence[str | Callable[[Array, Array], float]]) -> li
                 f"metrics has a function called 'val_{name}', as is {name!r} of the validation data: rename it"
             )
     return found
+
+
+def is_known(name: str) -> bool:
+    """Whether the name is that of a metric here, and not of a function of the user's."""
+    return name in METRICS or _TOP.fullmatch(name) is not None
 
 
 def higher_is_better(name: str) -> bool | None:

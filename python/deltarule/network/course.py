@@ -59,6 +59,7 @@ class Course:
         self.seconds_before = 0.0
         self.first_step = 0  # of the epoch under way, counted over all epochs
         self._next_step = 0
+        self._latest: tuple[int, npt.NDArray[np.float64]] | None = None  # a step of the epoch, the rates from it on
         self.began: Callable[[], None] | None = None  # called when all have been told of the beginning
         self.stopped_by: list[int] = []  # who has asked for the end: places in who_remember, -1 for another
         self._start = time.monotonic()
@@ -73,7 +74,16 @@ class Course:
         """The learning rates of steps of an epoch, as the core asks for them."""
         assert self.schedule is not None
         self._next_step = self.first_step + step + count
-        return self.schedule.rates(self.epochs_resumed + epoch, self.first_step + step, count)
+        rates = self.schedule.rates(self.epochs_resumed + epoch, self.first_step + step, count)
+        self._latest = step, rates
+        return rates
+
+    def rate_of(self, step: int, without: float) -> float:
+        """The learning rate of a step of the last epoch; where there is no schedule, the one given."""
+        if self._latest is None:
+            return without
+        first, rates = self._latest
+        return float(rates[min(max(step - first, 0), len(rates) - 1)])
 
     def after_epoch(self, epoch: int, loss: float, val_loss: float | None, lr: float, seconds: float) -> bool:
         """What the core calls at the end of an epoch: True where the fit shall end."""

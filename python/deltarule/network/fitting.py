@@ -22,7 +22,7 @@ from .fit_data import ArrayData, is_stream
 from .freezing import require_something_to_train
 from .loop import Result, Task, run
 from .preparing import optimizer_for_core
-from .recurrence import bytes_of_fit, cut_of, require_memory
+from .recurrence import WHOLE, bytes_of_fit, cut_of, require_memory
 from .structure import Array
 from .watchers import watchers_of
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .saved_fit import Saved, SavedFit
     from .stream_data import StreamData
 
-__all__ = ["Arguments", "divergence", "fit", "measurement"]
+__all__ = ["Arguments", "divergence", "fit", "measurement", "task_of"]
 
 
 class Arguments(NamedTuple):
@@ -140,37 +140,18 @@ def _fit_steps(
     steps_per_epoch = None if data.n_samples is None else -(-data.n_samples // batch_size)
     watchers = watchers_of(checked.callbacks, epochs, given.verbose, steps_per_epoch, _columns(data, checked))
     schedule = None if optimizer.schedule is None else optimizer.schedule.begin(epochs, steps_per_epoch)
-    network._build_for(inputs.features)
     require_something_to_train(network)
+    network._build_for(inputs.features)
     if inputs.are_sequences:
         rows, n_steps = min(batch_size, inputs.n_samples), inputs.features.shape[1]
         clips = checked.clip_norm > 0 or checked.clip_value > 0
         needed = bytes_of_fit(network, rows, n_steps, inputs.lengths is not None, cut, clips, optimizer)
         require_memory(needed, network, n_steps, cut)
 
-    spec = optimizer_for_core(optimizer)
-    if optimizer.schedule is not None and epochs:  # Rprop's first step size is the rate of the first step
-        spec[1][0] = float(optimizer.schedule.begin(epochs, steps_per_epoch).rates(0, 0, 1)[0])
-    state, carry, slots = network._native.start_optimizer(spec)
-    core_inputs, targets, weights = data.training.for_core(network)
-    task = Task(
-        loss=data.loss_for_core(),
-        optimizer=spec,
-        state=np.asarray(state),
-        carry=np.asarray(carry),
-        inputs=core_inputs,
-        targets=targets,
-        sample_weight=weights,
-        epochs=epochs,
-        batch_size=batch_size,
-        shuffle=checked.shuffle and data.next_piece is None,
-        clip_norm=checked.clip_norm,
-        clip_value=checked.clip_value,
-        validation=_validation_for_core(network, data),
-        threads=checked.threads,
-        cut=cut,
-        next_piece=data.next_piece,
-    )
+    task, slots = task_of(
+        network, data, optimizer, epochs=epochs, batch_size=batch_size, shuffle=checked.shuffle,
+        clip_norm=checked.clip_norm, clip_value=checked.clip_value, threads=checked.threads, cut=cut,
+    )  # fmt: skip
     average = None if checked.decay is None else Average(network, checked.decay)
     measure = measurement(network, data, checked.metrics, checked.threads)
     course = Course(epochs, watchers, schedule=schedule, average=average, measure=measure)
@@ -195,8 +176,50 @@ def _fit_steps(
     result = _run(network, partial(run, network, found, task), course, states)
     history = History(course.history(result, data.validation is not None))
     if result.end == "diverged":
-        raise divergence(network, result.where, epochs, optimizer.first_lr, history, course.epochs_resumed)
+        lr = course.rate_of(result.where[1], optimizer.first_lr)
+        raise divergence(network, result.where, epochs, lr, history, course.epochs_resumed)
     return history
+
+
+def task_of(
+    network: Network,
+    data: ArrayData | StreamData,
+    optimizer: Optimizer,
+    *,
+    epochs: int,
+    batch_size: int,
+    shuffle: bool,
+    clip_norm: float,
+    clip_value: float,
+    threads: tuple[int, int],
+    cut: tuple[int, bool] = WHOLE,
+) -> tuple[Task, list[str]]:
+    """A training from its beginning, for the core's loop; and the names of the optimizer's arrays."""
+    spec = optimizer_for_core(optimizer)
+    if optimizer.schedule is not None and epochs:  # Rprop's first step size is the rate of the first step
+        steps = None if data.n_samples is None else -(-data.n_samples // batch_size)
+        spec[1][0] = float(optimizer.schedule.begin(epochs, steps).rates(0, 0, 1)[0])
+    state, carry, slots = network._native.start_optimizer(spec)
+    inputs, targets, weights = data.training.for_core(network)
+    task = Task(
+        loss=data.loss_for_core(),
+        optimizer=spec,
+        state=np.asarray(state),
+        carry=np.asarray(carry),
+        inputs=inputs,
+        targets=targets,
+        sample_weight=weights,
+        epochs=epochs,
+        batch_size=batch_size,
+        shuffle=shuffle and data.next_piece is None,
+        clip_norm=clip_norm,
+        clip_value=clip_value,
+        validation=_validation_for_core(network, data),
+        threads=threads,
+        cut=cut,
+        next_piece=data.next_piece,
+    )
+    return task, slots
 
 
 def _fit_full_batch(
@@ -214,8 +237,8 @@ def _fit_full_batch(
         callbacks=None if checked.decay is None else EMA(checked.decay),
     )  # fmt: skip
     watchers = watchers_of(checked.callbacks, optimizer.max_iter, given.verbose, 1, _columns(data, checked))
-    network._build_for(training.inputs.features)
     require_something_to_train(network)
+    network._build_for(training.inputs.features)
     course = Course(optimizer.max_iter, watchers, measure=measurement(network, data, checked.metrics, checked.threads))
     train = partial(
         fit_full_batch, network, optimizer, training.inputs, training.prepared, threads=checked.threads,
@@ -309,14 +332,14 @@ def measurement(
     """What adds the metrics to the logs of an epoch: on the training data, where they are in memory, and the others."""
     if not metrics:
         return None
-    from ..metrics import METRICS
+    from ..metrics import is_known
     from .evaluating import measure
 
     parts = [("", data.training)] if data.next_piece is None else []
     if data.validation is not None:
         parts.append(("val_", data.validation))
 
-    named = [(name, metric) for name, metric in metrics if name in METRICS]
+    named = [(name, metric) for name, metric in metrics if is_known(name)]
     for _, part in parts:  # what does not suit the targets is refused now, and not after the first epoch
         measure(network, part.first(network, 32), named, threads)
 
